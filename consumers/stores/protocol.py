@@ -1,0 +1,43 @@
+"""What is a vector store to us?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from schemas.index import Candidate, Change, DocumentKey, Fingerprint, Hit, Outcome, Standing
+
+
+class Store(Protocol):
+    """An index of documents and their vectors.
+
+    Every method raises StoreUnavailable (try again), RowRejected (a value of this group) or StoreMisconfigured
+    (an operator has to act); no other exception leaves but CancelledError.
+    """
+
+    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
+        """Say how each document stands to what is stored; entry i is candidate i's. Advice: the write decides."""
+
+    async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
+        """Return the hashes of the chunks that are stored for these documents."""
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Apply a group in one transaction; entry i is what became of change i.
+
+        A key may occur several times: the newest by the fence is written, the others are SUPERSEDED with it. AGAIN
+        is answered for a change whose reused vector is gone, or a touch whose content is no longer the stored one;
+        the others of the group are applied.
+        """
+
+    async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """Remember the next offset of each partition; called before each commit to Kafka."""
+
+    async def load_positions(self, group: str, topic: str) -> dict[int, int]:
+        """Return what save_positions remembered."""
+
+    async def about(self) -> Fingerprint | None:
+        """Return the fingerprint of the index, or None if there is no index."""
+
+    async def search(self, vector: bytes, *, limit: int, tenant: str | None = None) -> list[Hit]:
+        """Return the nearest chunks by cosine distance, nearest first. *vector* is packed big-endian float32."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
