@@ -1,6 +1,5 @@
 """What can be configured, with its default and its meaning. Reading files and variables is not done here."""
 
-
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -20,22 +19,26 @@ class Section(BaseModel):
 class KafkaSettings(Section):
     """Where messages come from and where dead letters go."""
 
-    bootstrap_servers: str = Field("localhost:9092", description="brokers, separated by commas")
-    topic: str = Field("docs.raw", description="documents to embed")
-    dlq_topic: str = Field("docs.dlq", description="dead letters")
-    parked_topic: str = Field("docs.parked", description="dead letters given up on after too many replays")
-    group: str | None = Field(None, description="consumer group; headrace-<index> if unset")
-    auto_offset_reset: Literal["earliest", "latest"] = Field("earliest", description="where a group without a commit starts")
-    session_timeout_s: Seconds = Field(10.0, description="a member silent for so long is expelled")
-    drain_timeout_s: Seconds = Field(20.0, description="how long a stop or a rebalance waits for calls already sent")
-    commit_interval_s: Seconds = Field(1.0, description="time between commits")
-    instance_id: str | None = Field(None, description="static membership; -n is added per child")
-    partitions: Positive = Field(4, description="partitions of the topics that init creates")
+    bootstrap_servers: str = Field(default="localhost:9092", description="brokers, separated by commas")
+    topic: str = Field(default="docs.raw", description="documents to embed")
+    dlq_topic: str = Field(default="docs.dlq", description="dead letters")
+    parked_topic: str = Field(default="docs.parked", description="dead letters given up on after too many replays")
+    group: str | None = Field(default=None, description="consumer group; headrace-<index> if unset")
+    auto_offset_reset: Literal["earliest", "latest"] = Field(
+        default="earliest", description="where a group without a commit starts"
+    )
+    session_timeout_s: Seconds = Field(default=10.0, description="a member silent for so long is expelled")
+    drain_timeout_s: Seconds = Field(
+        default=20.0, description="how long a stop or a rebalance waits for calls already sent"
+    )
+    commit_interval_s: Seconds = Field(default=1.0, description="time between commits")
+    instance_id: str | None = Field(default=None, description="static membership; -n is added per child")
+    partitions: Positive = Field(default=4, description="partitions of the topics that init creates")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
-    sasl_password_file: str | None = Field(None, description="file that holds the password")
+    sasl_password_file: str | None = Field(default=None, description="file that holds the password")
     ssl_cafile: str | None = None
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
@@ -45,24 +48,26 @@ class KafkaSettings(Section):
 class ProviderSettings(Section):
     """The embedding API and the limits of a call."""
 
-    kind: Literal["openai"] = Field("openai", description="shape of the API")
-    base_url: str | None = Field(None, description="with its /v1; /embeddings is appended")
-    model: str | None = Field(None, description="name of the embedding model")
-    dimensions: Positive | None = Field(None, description="length of a vector")
+    kind: Literal["openai"] = Field(default="openai", description="shape of the API")
+    base_url: str | None = Field(default=None, description="with its /v1; /embeddings is appended")
+    model: str | None = Field(default=None, description="name of the embedding model")
+    dimensions: Positive | None = Field(default=None, description="length of a vector")
     api_key: SecretStr | None = None
-    api_key_file: str | None = Field(None, description="file that holds the key; read again when it changes")
-    concurrency: Positive = Field(8, description="calls at once")
-    max_items: Positive = Field(256, description="texts a call")
-    max_tokens: Positive = Field(250_000, description="tokens a call, counted as bytes/4")
-    max_bytes: Positive = Field(2_000_000, description="bytes of text a call")
-    linger_ms: Annotated[int, Field(ge=0)] = Field(20, description="how long the oldest text waits for company")
-    timeout_s: Seconds = Field(60.0, description="total budget of one call")
-    max_attempts: Positive = Field(5, description="blamed failures before an input is given up")
-    min_blame_s: Annotated[float, Field(ge=0)] = Field(60.0, description="time over which those failures must be spread")
+    api_key_file: str | None = Field(default=None, description="file that holds the key; read again when it changes")
+    concurrency: Positive = Field(default=8, description="calls at once")
+    max_items: Positive = Field(default=256, description="texts a call")
+    max_tokens: Positive = Field(default=250_000, description="tokens a call, counted as bytes/4")
+    max_bytes: Positive = Field(default=2_000_000, description="bytes of text a call")
+    linger_ms: Annotated[int, Field(ge=0)] = Field(default=20, description="how long the oldest text waits for company")
+    timeout_s: Seconds = Field(default=60.0, description="total budget of one call")
+    max_attempts: Positive = Field(default=5, description="blamed failures before an input is given up")
+    min_blame_s: Annotated[float, Field(ge=0)] = Field(
+        default=60.0, description="time over which those failures must be spread"
+    )
     on_deadline: Literal["wait", "dead-letter"] = "wait"
-    deadline_s: Seconds = Field(600.0, description="when a document counts as late")
-    rpm: Positive | None = Field(None, description="requests a minute")
-    tpm: Positive | None = Field(None, description="tokens a minute")
+    deadline_s: Seconds = Field(default=600.0, description="when a document counts as late")
+    rpm: Positive | None = Field(default=None, description="requests a minute")
+    tpm: Positive | None = Field(default=None, description="tokens a minute")
     quota_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
@@ -70,10 +75,12 @@ class StoreSettings(Section):
     """Where vectors are stored."""
 
     kind: Literal["pgvector"] = "pgvector"
-    dsn: SecretStr | None = Field(None, description="postgresql://user:password@host:port/database")
-    index: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,47}$")] = Field("docs", description="schema that holds the index")
+    dsn: SecretStr | None = Field(default=None, description="postgresql://user:password@host:port/database")
+    index: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,47}$")] = Field(
+        default="docs", description="schema that holds the index"
+    )
     vector_type: Literal["vector", "halfvec"] = "vector"
-    pool_size: Positive = Field(4, description="connections")
+    pool_size: Positive = Field(default=4, description="connections")
     ddl: bool = Field(default=True, description="false: print the SQL for a DBA instead of running it")
     pgbouncer: bool = Field(default=False, description="do without prepared statements and session locks")
 
@@ -81,19 +88,19 @@ class StoreSettings(Section):
 class ChunkingSettings(Section):
     """How a text is cut into pieces. Part of the fingerprint of an index."""
 
-    kind: Literal["auto", "text", "markdown"] = Field("auto", description="auto: by content type")
-    max_tokens: Positive = Field(512, description="tokens a chunk")
-    overlap: Annotated[int, Field(ge=0)] = Field(0, description="tokens that neighbours share")
-    tokenizer: str | None = Field(None, description="path of a tokenizer.json; characters/4 if unset")
+    kind: Literal["auto", "text", "markdown"] = Field(default="auto", description="auto: by content type")
+    max_tokens: Positive = Field(default=512, description="tokens a chunk")
+    overlap: Annotated[int, Field(ge=0)] = Field(default=0, description="tokens that neighbours share")
+    tokenizer: str | None = Field(default=None, description="path of a tokenizer.json; characters/4 if unset")
 
 
 class WorkerSettings(Section):
     """What one worker may hold in memory."""
 
-    in_flight_bytes: Positive = Field(64 * MIB, description="bytes of documents and vectors in flight")
+    in_flight_bytes: Positive = Field(default=64 * MIB, description="bytes of documents and vectors in flight")
     in_flight_documents: Positive = 20_000
-    workers: Positive = Field(1, description="processes")
-    max_document_bytes: Positive = Field(16 * MIB, description="a larger message is a dead letter")
+    workers: Positive = Field(default=1, description="processes")
+    max_document_bytes: Positive = Field(default=16 * MIB, description="a larger message is a dead letter")
     stuck_after_s: Seconds = 300.0
 
 
@@ -109,15 +116,17 @@ class HttpSettings(Section):
     """Where status, health and metrics are served."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(8321, description="0 = off")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8321, description="0 = off")
 
 
 class TelemetrySettings(Section):
     """Logs, metrics and traces."""
 
-    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, JSON elsewhere")
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto: console on a terminal, JSON elsewhere"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    otlp_endpoint: str | None = Field(None, description="http://collector:4318")
+    otlp_endpoint: str | None = Field(default=None, description="http://collector:4318")
 
 
 class Settings(Section):
@@ -141,5 +150,3 @@ class Settings(Section):
     def outcomes_topic(self) -> str:
         """The compacted topic that says what became of each dead letter."""
         return f"{self.kafka.dlq_topic}.outcomes"
-
-

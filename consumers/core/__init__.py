@@ -1,0 +1,1 @@
+"""Decisions, synchronous and pure: no I/O, no client library, no clock."""

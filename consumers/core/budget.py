@@ -1,0 +1,49 @@
+"""May more be taken in?
+
+Bytes and documents that are in flight are counted; intake stops above the budget and goes on below half of it. One
+document is always admitted when nothing is in flight, however large.
+"""
+
+
+class InFlightBudget:
+    """What a worker holds in memory between poll and resolution."""
+
+    __slots__ = ("_full", "documents", "max_documents", "max_size", "size")
+
+    def __init__(self, max_size: int, max_documents: int) -> None:
+        """Bound the bytes and the number of documents."""
+        self.max_size = max_size
+        self.max_documents = max_documents
+        self.size = 0
+        self.documents = 0
+        self._full = False
+
+    def __repr__(self) -> str:
+        return f"<InFlightBudget {self.size}/{self.max_size} bytes, {self.documents}/{self.max_documents} documents>"
+
+    def take(self, size: int) -> None:
+        """Count a document of *size* bytes."""
+        self.documents += 1
+        self.size += size
+
+    def grow(self, size: int) -> None:
+        """Count *size* more bytes for a document that is in flight already."""
+        self.size += size
+
+    def release(self, size: int) -> None:
+        """A document that was counted with *size* bytes in all has left."""
+        self.documents -= 1
+        self.size -= size
+
+    @property
+    def room(self) -> int:
+        """How many more documents may be polled at once; at least 1, so that one is always admitted."""
+        return max(1, self.max_documents - self.documents)
+
+    def is_full(self) -> bool:
+        """Say whether intake must wait: above the budget until below half of it."""
+        if self._full:
+            self._full = self.size * 2 > self.max_size or self.documents * 2 > self.max_documents
+        else:
+            self._full = self.size >= self.max_size or self.documents >= self.max_documents
+        return self._full

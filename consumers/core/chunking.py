@@ -1,0 +1,80 @@
+"""Into which pieces is a text cut?
+
+A short text stays whole. Boundaries are semantic (paragraph, sentence, word) and deterministic: the same text under
+the same settings gives the same chunks, which is what makes unchanged text free.
+"""
+
+import hashlib
+import re
+
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+from schemas.index import ChunkRow
+from schemas.settings import ChunkingSettings
+
+CHARACTERS_PER_TOKEN = 4
+LONG_TEXT = 32_768
+"""Characters above which a text is to be split off the event loop: Markdown takes about 0.4 us a character."""
+
+MARKDOWN_TYPES = frozenset({"text/markdown", "text/x-markdown"})
+PLAIN_TYPES = frozenset({"text/plain"})
+CHARACTERS = "characters/4"
+
+
+def media_type(content_type: str) -> str:
+    """Return the type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_known(content_type: str | None) -> bool:
+    """Say whether a chunking exists for this content type; unknown ones are treated as plain text."""
+    return content_type is None or media_type(content_type) in MARKDOWN_TYPES | PLAIN_TYPES
+
+
+class Chunker:
+    """Cut texts by one set of settings."""
+
+    def __init__(self, settings: ChunkingSettings) -> None:
+        """Prepare both splitters. Raises OSError or ValueError when the tokenizer's file is not usable."""
+        self._kind = settings.kind
+        if settings.tokenizer is None:
+            size, overlap = settings.max_tokens * CHARACTERS_PER_TOKEN, settings.overlap * CHARACTERS_PER_TOKEN
+            self._whole = size
+            self._text = TextSplitter(size, overlap)
+            self._markdown = MarkdownSplitter(size, overlap)
+        else:
+            path, size, overlap = settings.tokenizer, settings.max_tokens, settings.overlap
+            # A token is at least one byte and a character at most four, so that many characters always fit.
+            self._whole = size // 4
+            self._text = TextSplitter.from_huggingface_tokenizer_file(path, size, overlap)
+            self._markdown = MarkdownSplitter.from_huggingface_tokenizer_file(path, size, overlap)
+
+    def split(self, text: str, content_type: str | None) -> list[str]:
+        """Return the pieces of *text*, at least one, none of them empty.
+
+        *text* holds something but white space.
+        """
+        if len(text) <= self._whole:
+            return [text.strip()]
+        markdown = self._kind == "markdown" or (
+            self._kind == "auto" and content_type is not None and media_type(content_type) in MARKDOWN_TYPES
+        )
+        pieces: list[str] = (self._markdown if markdown else self._text).chunks(text)
+        return pieces or [text.strip()]
+
+    def chunks(self, text: str, content_type: str | None) -> tuple[ChunkRow, ...]:
+        """Return the chunks of *text*, without vectors."""
+        return tuple(chunk_row(piece) for piece in self.split(text, content_type))
+
+
+def chunk_row(text: str) -> ChunkRow:
+    """Return a chunk for exactly this text, with its hash and its tokens as characters/4."""
+    return ChunkRow(
+        text, hashlib.blake2b(text.encode(), digest_size=16).digest(), -(-len(text) // CHARACTERS_PER_TOKEN)
+    )
+
+
+def describe(settings: ChunkingSettings) -> tuple[str, str]:
+    """Return the chunking and the tokenizer as a fingerprint names them."""
+    name = CHARACTERS if settings.tokenizer is None else re.split(r"[/\\]", settings.tokenizer)[-1]
+    return f"{settings.kind}/{settings.max_tokens}/{settings.overlap}", name

@@ -1,0 +1,233 @@
+"""What does this message say?
+
+One msgspec pass decodes and validates. Whatever can not be stored is an InvalidDocument with the code of its dead
+letter; what can be stored after a change (a NUL removed, a content type not known) is stored, and the change is told.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from consumers.core.chunking import is_known
+from schemas import headers
+from schemas.dead_letters import told_origin
+from schemas.documents import DEFAULT_TENANT, Deletion, Document
+from schemas.errors import InvalidDocument
+from schemas.messages import Headers, Message, Origin
+from schemas.rules import document_id, tenant_of, version_of
+
+BOM = b"\xef\xbb\xbf"
+FUTURE_MS = 5 * 60 * 1000
+"""A timestamp further ahead than this counts as received now."""
+
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_INT64 = range(-(2**63), 2**63)
+
+
+class Value(msgspec.Struct):
+    """The JSON object of a message; unknown fields are ignored."""
+
+    id: str | int | float | None = None
+    text: str | None = None
+    title: str | None = None
+    metadata: dict[str, Any] | None = None
+    tenant: str | None = None
+    version: int | None = None
+    content_type: str | None = None
+
+
+class Decoded(msgspec.Struct, frozen=True, gc=False):
+    """A message that can be stored.
+
+    ``fence_ts`` is the origin's timestamp, or now where that lies in the future. ``oddities`` names what was changed
+    or ignored: nul-removed, unknown-content-type, future-timestamp, origin-ignored.
+    """
+
+    subject: Document | Deletion
+    origin: Origin
+    fence_ts: int
+    oddities: tuple[str, ...] = ()
+
+
+_decoder = msgspec.json.Decoder(Value)
+_encoder = msgspec.json.Encoder()
+
+
+def origin_of(message: Message) -> tuple[Origin, bool]:
+    """Return the first origin of a message, and whether one it told was not believed.
+
+    Headers of a replay, or of a dead letter that a plain Kafka tool copied back, are believed only if they name
+    something older than the message that carries them.
+    """
+    place = message.place
+    told_any = False
+    for prefix in (headers.ORIGIN_PREFIX, headers.DLQ_PREFIX):
+        if not any(name.startswith(prefix) for name, _ in message.headers):
+            continue
+        told_any = True
+        told = told_origin(message.headers, prefix)
+        if told is not None and _is_older(told, place):
+            return told, False
+    return place, told_any
+
+
+def decode(message: Message, now_ms: int, max_bytes: int) -> Decoded:
+    """Say what *message* means. Raises InvalidDocument with the code of its dead letter."""
+    if message.size > max_bytes:
+        limit = f"the value has {message.size} bytes, max_document_bytes is {max_bytes}"
+        raise InvalidDocument("document-too-large", limit)
+    origin, ignored = origin_of(message) if message.headers else (message.place, False)
+    told = _told(message.headers) if message.headers else {}
+    oddities: list[str] = ["origin-ignored"] if ignored else []
+    if message.value is None:
+        subject: Document | Deletion = _deletion(message, told, oddities)
+    else:
+        subject = _document(message, _value(message.value), told, oddities)
+    fence_ts = origin.timestamp
+    if fence_ts > now_ms + FUTURE_MS:
+        fence_ts = now_ms
+        oddities.append("future-timestamp")
+    return Decoded(subject, origin, fence_ts, tuple(oddities))
+
+
+def _is_older(told: Origin, place: Origin) -> bool:
+    if told.timestamp != place.timestamp:
+        return told.timestamp < place.timestamp
+    return (told.topic, told.partition) == (place.topic, place.partition) and told.offset < place.offset
+
+
+def _value(raw: bytes) -> Value:
+    try:
+        return _decoder.decode(raw.removeprefix(BOM))
+    except msgspec.MsgspecError as error:
+        text, _, path = str(error).partition(" - at `")
+        raise InvalidDocument("invalid-document", str(error) or text, path.rstrip("`") or None) from None
+    except RecursionError:
+        raise InvalidDocument("invalid-document", "the JSON is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise InvalidDocument("invalid-document", f"a string is not UTF-8: {error.reason}") from None
+
+
+def _told(found: Headers) -> dict[str, str]:
+    """Return what our headers say of the document; the last of repeated ones wins, as in JSON."""
+    told: dict[str, str] = {}
+    for name, value in found:
+        if name in (headers.TENANT, headers.ID, headers.VERSION):
+            try:
+                told[name] = value.decode()
+            except UnicodeDecodeError:
+                raise InvalidDocument("invalid-document", f"the header {name} is not UTF-8", name) from None
+    return told
+
+
+def _document(message: Message, value: Value, told: dict[str, str], oddities: list[str]) -> Document:
+    text, title = _clean(value.text or "", oddities), value.title
+    tenant, found_id, version = _identity(message, value, told, oddities)
+    if not text or text.isspace():
+        raise InvalidDocument("empty-text", "the document has no text", "$.text")
+    if not is_known(value.content_type):
+        oddities.append("unknown-content-type")
+    return Document(
+        tenant,
+        found_id,
+        text,
+        version,
+        None if title is None else _clean(title, oddities),
+        None if value.metadata is None else _metadata(value.metadata, oddities),
+        value.content_type,
+    )
+
+
+def _deletion(message: Message, told: dict[str, str], oddities: list[str]) -> Deletion:
+    return Deletion(*_identity(message, Value(), told, oddities))
+
+
+def _identity(message: Message, value: Value, told: dict[str, str], oddities: list[str]) -> tuple[str, str, int | None]:
+    """Return tenant, id and version, from the value, the headers or the key, which may not disagree."""
+    found = _agreed("id", headers.ID, _said_id(value.id), told)
+    if not found:
+        found = _key(message.key)
+    found = _clean(found, oddities)
+    if not found:
+        raise InvalidDocument("missing-id", "neither the value, nor the header headrace-id, nor the key says the id")
+    tenant = _agreed("tenant", headers.TENANT, value.tenant, told)
+    said_version = None if value.version is None else str(version_of(value.version))
+    version = _agreed("version", headers.VERSION, said_version, told)
+    return (
+        DEFAULT_TENANT if tenant is None else tenant_of(tenant),
+        document_id(found),
+        None if version is None else _integer(version),
+    )
+
+
+def _said_id(said: str | float | None) -> str | None:
+    """Return the id of the value as text; None where it says none."""
+    if said is None or isinstance(said, str):
+        return said or None
+    if isinstance(said, int) and said not in _INT64:
+        raise InvalidDocument("invalid-document", "id is an integer of more than 64 bits", "$.id")
+    return document_id(said)
+
+
+def _agreed(field: str, header: str, said: str | None, told: dict[str, str]) -> str | None:
+    """Return what value and header say of *field*; None where neither does."""
+    in_header = told.get(header)
+    if said is None or in_header is None:
+        return in_header if said is None else said
+    if said != in_header:
+        raise InvalidDocument("invalid-document", f"{field} and the header {header} disagree", f"$.{field}")
+    return said
+
+
+def _integer(text: str) -> int:
+    try:
+        return version_of(int(text))
+    except ValueError:
+        raise InvalidDocument("invalid-document", f"{headers.VERSION} is not an integer", headers.VERSION) from None
+
+
+def _key(key: bytes | None) -> str:
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError:
+        raise InvalidDocument("invalid-document", "the key, which is to be the id, is not UTF-8") from None
+
+
+def _clean(text: str, oddities: list[str]) -> str:
+    if "\0" not in text:
+        return text
+    oddities.append("nul-removed")
+    return text.replace("\0", "")
+
+
+def _metadata(metadata: dict[str, Any], oddities: list[str]) -> str:
+    """Return metadata as JSON text that PostgreSQL takes as jsonb."""
+    encoded = _encoder.encode(metadata)
+    if _LONG_NUMBER.search(encoded):
+        _refuse_long_numbers(metadata)
+    if b"\\u0000" in encoded:
+        cleaned = _without_nul(metadata)
+        if cleaned != metadata:
+            oddities.append("nul-removed")
+        encoded = _encoder.encode(cleaned)
+    return encoded.decode()
+
+
+def _refuse_long_numbers(value: object, path: str = "$.metadata") -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _refuse_long_numbers(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            _refuse_long_numbers(inner, f"{path}[{place}]")
+    elif isinstance(value, int) and value not in _INT64:
+        raise InvalidDocument("invalid-document", f"an integer of more than 64 bits at {path}", path)
+
+
+def _without_nul(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(_without_nul(name)): _without_nul(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(inner) for inner in value]
+    return value.replace("\0", "") if isinstance(value, str) else value

@@ -1,0 +1,156 @@
+"""What is known of a message between its poll and its resolution?"""
+
+import hashlib
+from enum import Enum, auto
+
+from consumers.core.decoding import Decoded
+from consumers.core.tracking import PartitionTracker
+from schemas.documents import Deletion, Document
+from schemas.index import Candidate, Change, ChangeKind, ChunkRow
+from schemas.messages import Message, Origin
+
+
+class Fate(Enum):
+    """Where a flight stands."""
+
+    IN_FLIGHT = auto()
+    RESOLVED = auto()
+    ABANDONED = auto()
+
+
+class Flight:
+    """One message on its way to be resolved, with the chunks it fans out to.
+
+    A flight belongs to one assignment by its tracker. It is resolved once, when its last chunk is stored or when it is
+    dead-lettered; a flight of a closed tracker is abandoned, and its message will be delivered again.
+    """
+
+    __slots__ = (
+        "attempts",
+        "chunks",
+        "content_hash",
+        "decoded",
+        "failed_first",
+        "fate",
+        "message",
+        "missing",
+        "received",
+        "tracker",
+        "weight",
+    )
+
+    def __init__(self, tracker: PartitionTracker, message: Message, decoded: Decoded | None, received: float) -> None:
+        """Begin with what was polled; *decoded* is None for a message that is to be dead-lettered."""
+        self.tracker = tracker
+        self.message = message
+        self.decoded = decoded
+        self.received = received
+        self.weight = message.size
+        self.chunks: tuple[ChunkRow, ...] = ()
+        self.missing = 0
+        self.content_hash = b""
+        self.attempts = 0
+        self.failed_first: float | None = None
+        self.fate = Fate.IN_FLIGHT
+
+    def __repr__(self) -> str:
+        place = f"{self.message.topic}/{self.message.partition}/{self.message.offset}"
+        return f"<Flight {place} {self.fate.name.lower()} missing={self.missing}>"
+
+    @property
+    def live(self) -> bool:
+        """Whether work on this flight is of any use."""
+        return self.fate is Fate.IN_FLIGHT and self.tracker.live
+
+    @property
+    def subject(self) -> Document | Deletion:
+        """What the message says."""
+        return self._known.subject
+
+    @property
+    def origin(self) -> Origin:
+        """The message that first carried this document."""
+        return self._known.origin
+
+    @property
+    def _known(self) -> Decoded:
+        if self.decoded is None:
+            raise ValueError(f"{self!r} was not decoded")
+        return self.decoded
+
+    def candidate(self, fingerprint: bytes) -> Candidate:
+        """Return what the look-up has to know, and remember the content hash."""
+        known, document = self._known, self._document
+        self.content_hash = content_hash(fingerprint, document.title, document.text)
+        return Candidate(
+            document.tenant, document.id, document.version, known.origin, known.fence_ts, self.content_hash
+        )
+
+    def fan_out(self, chunks: tuple[ChunkRow, ...]) -> None:
+        """Wait for a vector for each of *chunks*."""
+        self.chunks = chunks
+        self.missing = len(chunks)
+
+    def arrive(self, ordinal: int, vector: bytes) -> bool:
+        """Take the vector of a chunk; say whether it was the last one missing."""
+        chunk = self.chunks[ordinal]
+        if chunk.vector is not None:
+            return False
+        chunk.vector = vector
+        self.missing -= 1
+        return self.missing == 0
+
+    def put(self) -> Change:
+        """Return the change that stores this document with its chunks."""
+        known, document = self._known, self._document
+        return Change(
+            ChangeKind.PUT,
+            document.tenant,
+            document.id,
+            document.version,
+            known.origin,
+            known.fence_ts,
+            document.title,
+            document.metadata,
+            self.content_hash,
+            self.chunks,
+        )
+
+    def touch(self) -> Change:
+        """Return the change that moves the fence of an unchanged document forward and writes its metadata."""
+        known, document = self._known, self._document
+        return Change(
+            ChangeKind.TOUCH,
+            document.tenant,
+            document.id,
+            document.version,
+            known.origin,
+            known.fence_ts,
+            document.title,
+            document.metadata,
+            self.content_hash,
+        )
+
+    def removal(self) -> Change:
+        """Return the change that deletes the document."""
+        known, subject = self._known, self.subject
+        return Change(ChangeKind.DELETE, subject.tenant, subject.id, subject.version, known.origin, known.fence_ts)
+
+    @property
+    def _document(self) -> Document:
+        if not isinstance(self.subject, Document):
+            raise TypeError(f"{self!r} is a deletion")
+        return self.subject
+
+
+def content_hash(fingerprint: bytes, title: str | None, text: str) -> bytes:
+    """Return blake2b-256 over (fingerprint, title, text): equal hashes need no new vectors.
+
+    Lengths stand before the parts, so that no two different documents write the same bytes.
+    """
+    encoded_title = b"" if title is None else title.encode()
+    digest = hashlib.blake2b(fingerprint, digest_size=32)
+    digest.update(b"%d:%d:" % (-1 if title is None else len(encoded_title), len(encoded_title)))
+    digest.update(encoded_title)
+    digest.update(text.encode())
+    return digest.digest()

@@ -1,0 +1,94 @@
+"""Which offset of a partition may be committed?
+
+Work finishes out of order; Kafka keeps one position per partition. A tracker lives for one assignment of one
+partition: a rebalance closes it, and with it ends the right to commit.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+
+class PartitionTracker:
+    """Turn out-of-order completion into an in-order position.
+
+    Only offsets that were received are tracked, so a gap left by compaction or a transaction marker never holds the
+    position back. While nothing is unresolved the position is the consumer's own, as told by ``advance``, so that lag
+    reaches 0 behind markers too.
+    """
+
+    __slots__ = ("_expected", "_resolved", "_unresolved", "live", "partition")
+
+    def __init__(self, partition: int, start: int) -> None:
+        """Begin at *start*, the first offset that will be read."""
+        self.partition = partition
+        self.live = True
+        self._expected = start
+        self._unresolved: deque[tuple[int, float]] = deque()
+        self._resolved: set[int] = set()
+
+    def __repr__(self) -> str:
+        state = "live" if self.live else "closed"
+        return f"<PartitionTracker {self.partition} {state} position={self.position} unresolved={self.unresolved}>"
+
+    @property
+    def expected(self) -> int:
+        """The next offset to read: where to seek back to when a poll failed."""
+        return self._expected
+
+    @property
+    def position(self) -> int:
+        """The next offset to commit: everything below it is resolved."""
+        return self._unresolved[0][0] if self._unresolved else self._expected
+
+    @property
+    def unresolved(self) -> int:
+        """How many received messages are not resolved."""
+        return len(self._unresolved) - len(self._resolved)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest unresolved message was received, or None."""
+        return self._unresolved[0][1] if self._unresolved else None
+
+    def track(self, offset: int, now: float = 0.0) -> None:
+        """Hold the position at *offset* until it is resolved.
+
+        Raises ValueError for an offset that was received before: the log is read in order.
+        """
+        if offset < self._expected:
+            raise ValueError(f"offset {offset} of partition {self.partition} was received already")
+        self._unresolved.append((offset, now))
+        self._expected = offset + 1
+
+    def track_all(self, offsets: Iterable[int], now: float) -> None:
+        """Track the offsets of one poll."""
+        for offset in offsets:
+            self.track(offset, now)
+
+    def advance(self, position: int) -> None:
+        """Note that the consumer has read up to *position*, over gaps that hold no message for us."""
+        self._expected = max(self._expected, position)
+
+    def resolve(self, offset: int) -> int | None:
+        """Mark *offset* resolved; return the position to commit if it moved.
+
+        A closed tracker resolves nothing. Raises ValueError where the offset is not waiting to be resolved: a message
+        that is resolved twice would let the position pass another that is not.
+        """
+        if not self.live:
+            return None
+        waiting = self._unresolved
+        if waiting and offset == waiting[0][0]:
+            waiting.popleft()
+            resolved = self._resolved
+            while resolved and waiting[0][0] in resolved:
+                resolved.remove(waiting.popleft()[0])
+            return self.position
+        if not waiting or offset in self._resolved or not waiting[0][0] < offset < self._expected:
+            raise ValueError(f"offset {offset} of partition {self.partition} is not waiting to be resolved")
+        self._resolved.add(offset)
+        return None
+
+    def close(self) -> None:
+        """Give the partition up: whatever finishes later moves nothing."""
+        self.live = False
