@@ -1,0 +1,1 @@
+"""What we say to Kafka: documents, dead letters, and the topics they go to."""
