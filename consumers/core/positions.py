@@ -1,0 +1,84 @@
+"""Where does reading a partition begin?
+
+Kafka keeps one position per group and partition, the index another: each commit is written to the index first. Where
+the two differ, this decides which is right.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from schemas.errors import BrokerMisconfigured
+
+OWNER = "headrace"
+
+
+class Because(StrEnum):
+    """Why a partition is read from where it is."""
+
+    COMMITTED = "committed"
+    """Kafka's commit, ours or an operator's."""
+    POLICY = "policy"
+    """The group never committed: the setting decides."""
+    ADDED = "added"
+    """The group knows other partitions: this one was added later and is read from its start."""
+    REWOUND = "rewound"
+    """The database was restored or failed over to an earlier time: what it knows is right."""
+    LOST = "lost_to_retention"
+    """What comes next was deleted from the topic: reading goes on at what is left."""
+    ANEW = "topic_made_anew"
+    """The position lies beyond the end: the topic was deleted and made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFacts:
+    """What Kafka and the index say of a partition; ``committed`` and ``stored`` are next offsets, or None."""
+
+    committed: int | None
+    metadata: str
+    stored: int | None
+    log_start: int
+    log_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where to begin, why, and where Kafka's commit stood."""
+
+    position: int
+    because: Because
+    expected: int
+
+
+def commit_metadata(index: str, digest: str) -> str:
+    """Return what our commits carry, so that they can be told from an operator's."""
+    return f"{OWNER}/{index}/{digest}"
+
+
+def start_of(facts: PartitionFacts, index: str, *, policy: Literal["earliest", "latest"], group_is_new: bool) -> Start:
+    """Decide where to begin. Raises BrokerMisconfigured where the group belongs to another index."""
+    expected, because = _expected(facts, index, policy=policy, group_is_new=group_is_new)
+    if expected < facts.log_start:
+        return Start(facts.log_start, Because.LOST, expected)
+    if expected > facts.log_end:
+        return Start(facts.log_start, Because.ANEW, expected)
+    return Start(expected, because, facts.committed if facts.committed is not None else expected)
+
+
+def _expected(
+    facts: PartitionFacts, index: str, *, policy: Literal["earliest", "latest"], group_is_new: bool
+) -> tuple[int, Because]:
+    if facts.committed is None:
+        if not group_is_new:
+            return facts.log_start, Because.ADDED
+        return (facts.log_start if policy == "earliest" else facts.log_end), Because.POLICY
+    owner, _, rest = facts.metadata.partition("/")
+    if owner != OWNER:
+        return facts.committed, Because.COMMITTED
+    if (theirs := rest.partition("/")[0]) != index:
+        raise BrokerMisconfigured(
+            f"the group's position belongs to the index {theirs!r}, this worker writes to {index!r}: "
+            f"give each index its own kafka.group, or set store.index = {theirs!r}"
+        )
+    known = facts.log_start if facts.stored is None else facts.stored
+    return (known, Because.REWOUND) if known < facts.committed else (facts.committed, Because.COMMITTED)

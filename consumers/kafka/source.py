@@ -1,0 +1,379 @@
+"""What comes from the topic, and what may be committed to it?
+
+Non-obvious, each the cause of a loss in some other program:
+
+- The assignment changes in a background task, and a poll may return records of the new one at once: nothing is taken
+  before ``_begin`` has decided where to start, built the trackers and sought there.
+- aiokafka moves its positions past records that it throws away when a poll raises: after any exception every
+  partition is put back to what its tracker expects.
+- An expelled member still commits, with generation -1, and an empty group accepts that. A commit is sent only with
+  the generation of the assignment it belongs to, checked in the moment its request is built.
+- ``getmany`` is awaited directly, never in a task: a cancelled one loses what it had drained.
+- Nothing is called on ``stop``: whoever owns a source drains and commits first.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    UnsupportedCodecError,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from consumers.core.positions import Because, Start, commit_metadata
+from consumers.core.tracking import PartitionTracker
+from consumers.kafka.starting import find_starts
+from producers.connection import client_options
+from producers.errors import FOREIGN, broker_errors, translated
+from schemas.errors import BrokerMisconfigured
+from schemas.events import Assigned, CommitRefused, Committed, LostToRetention, Observer, PollFailed, Rewound
+from schemas.messages import Message, TimestampType
+from schemas.settings import Settings
+
+POLL_MS = 250
+MAX_RECORDS = 1000
+ONE_BY_ONE_MS = 300
+UNREADABLE_AGAIN_S = 30.0
+STOP_TIMEOUT_S = 10.0
+COMMIT_TIMEOUT_S = 10.0
+REBALANCE_MARGIN_S = 10.0
+METADATA_MAX_AGE_S = 30.0
+
+UNREADABLE = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
+"""Errors of Kafka's client that speak of a record; any exception that is not of the client or the network does too."""
+
+_TIMESTAMP_TYPES = (TimestampType.CREATE_TIME, TimestampType.LOG_APPEND_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Records of one partition, and the tracker that answers for them."""
+
+    tracker: PartitionTracker
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the index remembers of our commits: the store's two methods, bound to one group and topic."""
+
+    load: Callable[[], Awaitable[Mapping[int, int]]]
+    save: Callable[[Mapping[int, int]], Awaitable[None]]
+
+
+class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
+    """A topic as one member of a consumer group sees it.
+
+    ``trackers`` holds the partitions of the assignment in force, ``unreadable`` those that can not go on because of a
+    record. ``on_revoke`` is awaited before partitions are given up; it drains within its own deadline.
+    """
+
+    def __init__(self, settings: Settings, digest: str, ledger: Ledger, observe: Observer) -> None:
+        """Prepare; nothing is sent before ``start``."""
+        self.trackers: dict[int, PartitionTracker] = {}
+        self.ends: dict[int, int] = {}
+        self.committed: dict[int, int] = {}
+        self.unreadable: dict[int, str] = {}
+        self.on_revoke: Callable[[], Awaitable[None]] = _nothing
+        self.rebalancing = True
+        self._settings = settings
+        self._topic: str = settings.kafka.topic
+        self._metadata = commit_metadata(settings.store.index, digest)
+        self._ledger = ledger
+        self._observe = observe
+        self._consumer: Any = None
+        self._due: frozenset[int] | None = None
+        self._generation = 0
+        self._may_commit = False
+        self._paused = False
+        self._unreadable_since = 0.0
+        self._commit_lock = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Source {self._topic} {sorted(self.trackers)}>"
+
+    async def start(self) -> None:
+        """Join the group. Raises BrokerUnavailable or BrokerMisconfigured."""
+        consumer = self._new_consumer()
+        try:
+            with broker_errors(f"joining the group {self._settings.group}"):
+                await consumer.start()
+                if self._topic not in await consumer.topics():
+                    raise BrokerMisconfigured(f"the topic {self._topic} does not exist: run `headrace init`")
+        except BaseException:
+            await _stop(consumer)
+            raise
+        consumer._coordinator._do_commit_offsets = self._fenced(consumer)  # noqa: SLF001 - see the module's third point
+        consumer.subscribe(topics=[self._topic], listener=self)
+        self._consumer = consumer
+
+    async def stop(self) -> None:
+        """Leave the group; commits nothing. Bounded, since the client's own stop can hang."""
+        if self._consumer is not None:
+            await _stop(self._consumer)
+
+    async def poll(self, max_records: int = MAX_RECORDS) -> list[Delivery]:
+        """Return what came, tracked; an empty list after a while without any.
+
+        Raises BrokerUnavailable, BrokerMisconfigured or an error of the store that keeps our positions; the next poll
+        goes on where this one would have.
+        """
+        if self._due is not None:
+            await self._begin(self._due)
+        try:
+            got = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=min(max_records, MAX_RECORDS))
+        except Exception as error:  # noqa: BLE001 - aiokafka raises what a broken record makes its parser raise
+            return await self._recover(error)
+        if self._due is not None:
+            return []
+        deliveries = self._deliver(got)
+        await self._advance()
+        if self.unreadable and time.monotonic() - self._unreadable_since > UNREADABLE_AGAIN_S:
+            deliveries += await self._one_by_one(tuple(self.unreadable))
+        return deliveries
+
+    def pause(self) -> None:
+        """Fetch nothing more; polling must go on, or the member is expelled."""
+        self._paused = True
+        self._consumer.pause(*self._places(self.trackers))
+
+    def resume(self) -> None:
+        """Fetch again, but for partitions with an unreadable record."""
+        self._paused = False
+        self._consumer.resume(*self._places(set(self.trackers) - set(self.unreadable)))
+
+    async def commit(self) -> None:
+        """Commit every position that moved, to the index first.
+
+        Raises StoreUnavailable or BrokerUnavailable: then the next commit says the same or more. Does nothing once
+        the group has refused a commit in this assignment.
+        """
+        async with self._commit_lock:
+            moved = {
+                partition: tracker.position
+                for partition, tracker in self.trackers.items()
+                if tracker.live and tracker.position != self.committed.get(partition)
+            }
+            if not moved or not self._may_commit:
+                return
+            began = time.monotonic()
+            await self._ledger.save(moved)
+            if await self._send_commit(moved):
+                self.committed.update(moved)
+                self._observe(Committed(moved, time.monotonic() - began))
+
+    async def end_offsets(self) -> dict[int, int]:
+        """Ask the broker for the end of every partition of the topic, assigned to us or not."""
+        with broker_errors(f"reading the end offsets of {self._topic}"):
+            known = self._consumer.partitions_for_topic(self._topic) or ()
+            ends = await self._consumer.end_offsets(self._places(known))
+        return {place.partition: end for place, end in ends.items()}
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Drain and commit what can be, then give every partition up: the assignor is eager."""
+        del revoked
+        await self._give_up()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Note the new assignment; the next poll begins it, so that heartbeats go on meanwhile."""
+        self._due = frozenset(place.partition for place in assigned)
+        self._generation = self._consumer._coordinator.generation  # noqa: SLF001 - not public
+
+    async def _give_up(self) -> None:
+        self.rebalancing = True
+        try:
+            await self.on_revoke()
+        finally:
+            for tracker in self.trackers.values():
+                tracker.close()
+            self.trackers, self.committed, self.ends, self.unreadable = {}, {}, {}, {}
+            self._may_commit = False
+
+    async def _begin(self, due: frozenset[int]) -> None:
+        """Decide where each partition starts, seek there, and only then track."""
+        places = self._places(due)
+        try:
+            starts = await find_starts(self._consumer, self._settings, places, await self._ledger.load())
+        except BaseException:
+            self._consumer.pause(*(place for place in places if place in self._consumer.assignment()))
+            await self._consumer.getmany(timeout_ms=0)
+            raise
+        if self._due is not due:
+            return
+        for place, (start, end) in starts.items():
+            self._consumer.seek(place, start.position)
+            self.trackers[place.partition] = PartitionTracker(place.partition, start.position)
+            self.ends[place.partition] = end
+            if start.because is Because.COMMITTED:
+                self.committed[place.partition] = start.position
+            self._tell(place.partition, start)
+        self._due, self._may_commit, self.rebalancing = None, True, False
+        self._consumer.resume(*places)
+        if self._paused:
+            self._consumer.pause(*places)
+        self._observe(Assigned({partition: tracker.position for partition, tracker in self.trackers.items()}))
+
+    def _tell(self, partition: int, start: Start) -> None:
+        if start.because is Because.REWOUND:
+            self._observe(Rewound(partition, start.expected, start.position))
+        elif start.because is Because.LOST:
+            self._observe(LostToRetention(partition, start.expected, start.position))
+
+    def _deliver(self, got: Mapping[TopicPartition, list[ConsumerRecord]]) -> list[Delivery]:
+        now = time.monotonic()
+        deliveries = []
+        for place, records in got.items():
+            tracker = self.trackers.get(place.partition)
+            if tracker is None:
+                continue
+            messages = [_message(record) for record in records if record.offset >= tracker.expected]
+            tracker.track_all((message.offset for message in messages), now)
+            deliveries.append(Delivery(tracker, messages))
+        return deliveries
+
+    async def _advance(self) -> None:
+        """Follow the consumer over transaction markers and gaps, and note the ends it was told."""
+        for partition, tracker in self.trackers.items():
+            place = TopicPartition(self._topic, partition)
+            try:
+                tracker.advance(await self._consumer.position(place))
+                end = self._consumer.last_stable_offset(place)
+            except IllegalStateError:
+                return
+            if end is not None and end >= 0:
+                self.ends[partition] = max(end, tracker.expected)
+
+    async def _recover(self, error: Exception) -> list[Delivery]:
+        """Put every partition back to what its tracker expects, and find out what is wrong."""
+        self._seek_back(self.trackers)
+        if isinstance(error, NoOffsetForPartitionError):
+            return []  # asked for before our own start was set; it is set now
+        self._observe(PollFailed(type(error).__name__, str(error)))
+        if isinstance(error, OffsetOutOfRangeError):
+            due = frozenset(self.trackers)
+            await self._give_up()
+            self._due = due
+            return []
+        if isinstance(error, FOREIGN) and not isinstance(error, UNREADABLE):
+            raise translated(error, f"reading {self._topic}") from error
+        return await self._one_by_one(tuple(self.trackers))
+
+    def _seek_back(self, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            place = TopicPartition(self._topic, partition)
+            if place in self._consumer.assignment():
+                self._consumer.seek(place, self.trackers[partition].expected)
+
+    async def _one_by_one(self, partitions: tuple[int, ...]) -> list[Delivery]:
+        """Read partitions singly, record by record up to one that can not be read: that partition waits there."""
+        deliveries: list[Delivery] = []
+        for partition in partitions:
+            place = TopicPartition(self._topic, partition)
+            self._consumer.resume(place)
+            try:
+                for _ in range(MAX_RECORDS):
+                    got = await self._consumer.getmany(place, timeout_ms=ONE_BY_ONE_MS, max_records=1)
+                    if self._due is not None:
+                        return []
+                    if not got:
+                        break
+                    deliveries += self._deliver(got)
+                self.unreadable.pop(partition, None)
+            except Exception as error:  # noqa: BLE001 - aiokafka raises what a broken record makes its parser raise
+                if isinstance(error, FOREIGN) and not isinstance(error, UNREADABLE):
+                    self._seek_back((partition,))
+                    break  # the network or the broker: the next poll will tell
+                self._hold(partition, error)
+        if self._paused:
+            self.pause()
+        return deliveries
+
+    def _hold(self, partition: int, error: Exception) -> None:
+        self._seek_back((partition,))
+        at = self.trackers[partition].expected
+        said = f"{type(error).__name__}: {error}"
+        self.unreadable[partition] = f"unreadable record in partition {partition} at or behind offset {at}: {said}"
+        self._unreadable_since = time.monotonic()
+        self._consumer.pause(TopicPartition(self._topic, partition))
+
+    async def _send_commit(self, moved: Mapping[int, int]) -> bool:
+        offsets = {
+            TopicPartition(self._topic, partition): OffsetAndMetadata(position, self._metadata)
+            for partition, position in moved.items()
+        }
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            self._may_commit = False
+            self._observe(CommitRefused(f"{type(error).__name__}: {error}"))
+            return False
+        except FOREIGN as error:
+            raise translated(error, "committing offsets") from error
+        return True
+
+    def _fenced(self, consumer: Any) -> Callable[..., Awaitable[None]]:  # noqa: ANN401 - aiokafka publishes no types
+        """Return the client's own commit behind a check of the generation, without a chance to change in between."""
+        coordinator = consumer._coordinator  # noqa: SLF001 - not public
+        send = coordinator._do_commit_offsets  # noqa: SLF001 - not public
+
+        async def commit(assignment: object, offsets: object) -> None:
+            if coordinator.generation != self._generation or not self._may_commit:
+                raise CommitFailedError
+            await send(assignment, offsets)
+
+        return commit
+
+    def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
+
+    def _new_consumer(self) -> Any:  # noqa: ANN401 - aiokafka publishes no types
+        kafka = self._settings.kafka
+        return AIOKafkaConsumer(
+            **client_options(kafka, "worker"),
+            group_id=self._settings.group,
+            group_instance_id=kafka.instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            session_timeout_ms=int(kafka.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(kafka.session_timeout_s * 1000 / 4),
+            rebalance_timeout_ms=int((kafka.drain_timeout_s + REBALANCE_MARGIN_S) * 1000),
+            metadata_max_age_ms=int(METADATA_MAX_AGE_S * 1000),
+        )
+
+
+def _message(record: ConsumerRecord) -> Message:
+    return Message(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        _TIMESTAMP_TYPES[record.timestamp_type == 1],
+        record.key,
+        record.value,
+        record.headers,
+    )
+
+
+async def _nothing() -> None:
+    """Drain nothing."""
+
+
+async def _stop(consumer: Any) -> None:  # noqa: ANN401 - aiokafka publishes no types
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await consumer.stop()
+    except (TimeoutError, KafkaError):
+        return  # the group will notice by itself when the session times out

@@ -1,0 +1,51 @@
+"""Where does Kafka say that reading begins? Asks the broker; ``core/positions`` decides."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from consumers.core.positions import PartitionFacts, Start, start_of
+from producers.connection import client_options
+from producers.errors import broker_errors
+from schemas.settings import Settings
+
+
+async def find_starts(
+    consumer: Any,  # noqa: ANN401 - aiokafka publishes no types
+    settings: Settings,
+    places: Iterable[TopicPartition],
+    stored: Mapping[int, int],
+) -> dict[TopicPartition, tuple[Start, int]]:
+    """Return for each place where to start, and its end offset.
+
+    *stored* is what the index remembers of our commits. Raises BrokerUnavailable, and BrokerMisconfigured where the
+    group belongs to another index.
+    """
+    wanted = list(places)
+    if not wanted:
+        return {}
+    with broker_errors("finding where to start"):
+        committed = await committed_offsets(settings)
+        starts = await consumer.beginning_offsets(wanted)
+        ends = await consumer.end_offsets(wanted)
+    group_is_new = not any(place.topic == settings.kafka.topic for place in committed)
+    found = {}
+    for place in wanted:
+        offset, metadata = committed.get(place, (None, ""))
+        facts = PartitionFacts(offset, metadata, stored.get(place.partition), starts[place], ends[place])
+        policy = settings.kafka.auto_offset_reset
+        found[place] = (start_of(facts, settings.store.index, policy=policy, group_is_new=group_is_new), ends[place])
+    return found
+
+
+async def committed_offsets(settings: Settings) -> dict[TopicPartition, tuple[int, str]]:
+    """Return next offset and metadata of every partition that the group has committed."""
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka, "positions"))
+    try:
+        await admin.start()
+        found = await admin.list_consumer_group_offsets(settings.group)
+    finally:
+        await admin.close()
+    return {place: (told.offset, told.metadata) for place, told in found.items() if told.offset >= 0}
