@@ -35,9 +35,12 @@ RENEWALS = 3
 
 
 class Publisher:
-    """An idempotent producer with ``acks=all`` that can be renewed while it is used."""
+    """An idempotent producer with ``acks=all`` that can be renewed while it is used.
 
-    def __init__(self, kafka: KafkaSettings, role: str, *, linger_ms: int, patience_s: float) -> None:
+    ``patience_s`` is how long one wait for Kafka may take; None is as long as it needs.
+    """
+
+    def __init__(self, kafka: KafkaSettings, role: str, *, linger_ms: int, patience_s: float | None) -> None:
         self._kafka = kafka
         self._role = role
         self._linger_ms = linger_ms
@@ -108,6 +111,7 @@ class Publisher:
         for renewals_left in reversed(range(RENEWALS)):
             producer = await self.producer()
             acknowledged = await self.enqueue(producer, topic, record, partition)
+            acknowledged.add_done_callback(_look_at)
             await self.wait([acknowledged], topic)
             error = acknowledged.exception()
             if error is None:
@@ -121,8 +125,8 @@ class Publisher:
         """Wait until one of the futures is done; when patience ends, raise what seems to be wrong."""
         done, _ = await asyncio.wait(futures, timeout=self._patience_s, return_when=asyncio.FIRST_COMPLETED)
         if not done:
-            await self.partitions(topic)
-            raise BrokerUnavailable(f"sending to {topic}: no acknowledgement for {self._patience_s:g} s")
+            await self.partitions(topic)  # knows better where the topic is gone
+            raise BrokerUnavailable(f"sending to {topic}: no acknowledgement for {self._patience_s} s")
 
     @staticmethod
     def refusal(error: BaseException, topic: str) -> BrokerUnavailable | BrokerMisconfigured:
@@ -136,7 +140,7 @@ class Publisher:
         async with self._gate:
             if self._producer is failed:
                 self._producer = None
-                await _close(failed, self._patience_s)
+                await _close(failed, self._patience_s or START_TIMEOUT_S)
 
     async def aclose(self, patience_s: float = CLOSE_TIMEOUT_S) -> None:
         """Send what is still queued, for *patience_s* at most, and close the connections in any case."""
@@ -169,13 +173,21 @@ class Publisher:
 
 async def _close(producer: Any, patience_s: float) -> None:  # noqa: ANN401 - aiokafka publishes no types
     flushing = asyncio.ensure_future(producer.flush())
-    await asyncio.wait([flushing], timeout=patience_s)
-    if not flushing.done():
-        flushing.cancel()
-        # Its sender would go on for ever, and stop() waits for it: nothing public tells it to give up.
-        producer._message_accumulator.fail_all(KafkaTimeoutError("closed before it was acknowledged"))  # noqa: SLF001
     try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await producer.stop()
-    except TimeoutError:
-        await producer.client.close()
+        await asyncio.wait([flushing], timeout=patience_s)
+    finally:
+        if not flushing.done():
+            flushing.cancel()
+            # Its sender would go on for ever, and stop() waits for it: nothing public tells it to give up.
+            producer._message_accumulator.fail_all(KafkaTimeoutError("closed before it was acknowledged"))  # noqa: SLF001
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await producer.stop()
+        except TimeoutError:
+            await producer.client.close()
+
+
+def _look_at(future: "asyncio.Future[Any]") -> None:
+    """Take note of a failure that may come when nobody waits any more, or asyncio would log it as forgotten."""
+    if not future.cancelled():
+        future.exception()
