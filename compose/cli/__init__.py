@@ -1,0 +1,134 @@
+"""What can a user type?
+
+A command is a function in a module of its own, and is imported only when its name is typed: `headrace --help` has to
+answer at once, and Kafka's client alone takes longer than that to import.
+"""
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import getdoc
+from typing import Annotated, Any
+
+import typer
+
+from compose.cli.errors import guarded, report
+from compose.cli.options import invocation, with_common_options
+from schemas import __version__
+
+COMPLETION = "_HEADRACE_COMPLETE"
+"""Set by a shell that asks for completions: every command is loaded, so that its options are known."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command by its name, where its function is, and what it does in a line."""
+
+    name: str
+    module: str
+    function: str
+    help: str
+    settings: bool = True
+
+
+COMMANDS = (
+    Command("demo", "demo", "demo", "Show it all, with real documents, in under a minute.", settings=False),
+    Command("up", "up", "up", "Run Kafka, PostgreSQL and embeddings here, without Docker.", settings=False),
+    Command("init", "init", "init", "Create the topics and the index."),
+    Command("check", "check", "check", "Say what is wrong with the configuration, before it runs."),
+    Command("run", "run", "run", "Run the worker: topic to vectors."),
+    Command("publish", "publish", "publish", "Publish files, folders or standard input."),
+    Command("search", "search", "search", "Find the nearest chunks."),
+    Command("status", "status", "status", "Show lag, rates and states."),
+    Command(
+        "fake-provider",
+        "fake_provider",
+        "fake_provider",
+        "Run an embedding API that misbehaves as told.",
+        settings=False,
+    ),
+)
+DEAD_LETTERS = (
+    Command("list", "dlq", "list_letters", "List the dead letters."),
+    Command("show", "dlq", "show", "Show one dead letter whole."),
+    Command("stats", "dlq", "stats", "Count the dead letters by reason and by hour."),
+)
+GROUPS = {"dlq": ("Look at the dead letters.", DEAD_LETTERS)}
+
+EPILOG = """\b
+Examples:
+    headrace demo
+    headrace up                   in one terminal, and in another:
+    headrace init && headrace publish docs/ && headrace run --until-caught-up
+    headrace search "how do I reset an offset"
+"""
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, and leave through SystemExit with its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        program = build(given)
+    except Exception as error:  # noqa: BLE001 - a command that can not be imported says so in words as well
+        sys.exit(report(error, debug="--debug" in given))
+    program(given, prog_name="headrace")
+
+
+def build(arguments: Collection[str]) -> typer.Typer:
+    """Return the program with those commands loaded that *arguments* name; the others are there for the help."""
+    app = _group("Documents from Kafka, through an embedding API, into PostgreSQL + pgvector.", EPILOG)
+    everything = COMPLETION in os.environ
+    app.callback(epilog=EPILOG)(_options)
+    for command in COMMANDS:
+        _add(app, command, load=everything or command.name in arguments)
+    for name, (text, commands) in GROUPS.items():
+        group = _group(text, None)
+        for command in commands:
+            _add(group, command, load=everything or (name in arguments and command.name in arguments))
+        app.add_typer(group, name=name, help=text)
+    return app
+
+
+def _group(text: str, epilog: str | None) -> typer.Typer:
+    return typer.Typer(
+        name="headrace",
+        help=text,
+        epilog=epilog,
+        no_args_is_help=True,
+        # rich's help takes longer to import than the rest takes to answer.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=SETTINGS,
+    )
+
+
+def _add(app: typer.Typer, command: Command, *, load: bool) -> None:
+    if not load:
+        app.command(command.name, help=command.help)(_not_loaded)
+        return
+    function = getattr(import_module(f"compose.cli.{command.module}"), command.function)
+    text = getdoc(function) or command.help
+    # \b keeps the help's formatter from filling the examples into one paragraph.
+    text = text.replace("\nExamples:\n", "\n\b\nExamples:\n")
+    guard = guarded(function, debug=lambda: invocation().debug)
+    app.command(command.name, help=text, short_help=command.help)(with_common_options(guard, settings=command.settings))
+
+
+def _not_loaded() -> None:
+    """Stand in the help for a command whose name was not typed."""
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer passes it so
+    if asked:
+        typer.echo(f"headrace {__version__}")
+        raise typer.Exit
+
+
+VERSION = Annotated[bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")]
+
+
+def _options(*, version: VERSION = False) -> None:
+    """Take what may stand before the command; ``version`` is answered by its callback."""

