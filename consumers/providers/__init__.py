@@ -1,0 +1,1 @@
+"""Embedding APIs, each behind the one Protocol."""

@@ -1,0 +1,190 @@
+"""Embeddings from any server that speaks the OpenAI shape."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from consumers.core.vectors import Unpacked, unpack
+from consumers.providers import refusals
+from consumers.providers.api_key import ApiKey
+from consumers.providers.protocol import Reply
+from schemas import __version__
+from schemas.errors import (
+    HeadraceError,
+    InputRejected,
+    MalformedReply,
+    ProviderMisconfigured,
+    ProviderUnavailable,
+)
+from schemas.settings import ProviderSettings
+
+WITNESS = "The quick brown fox jumps over the lazy dog."
+"""A text that every model can embed: it says whether a fault is the texts' or the provider's."""
+
+READ_BUFFER = 1024 * 1024
+ERROR_BODY = 64 * 1024
+BYTES_A_TOKEN = 4
+# A reply is refused beyond this: so much for each text, with every number written out in decimal, and for the rest.
+ASSUMED_DIMENSIONS = 16_384
+BYTES_A_NUMBER = 32
+ENVELOPE = 1024 * 1024
+
+
+class OpenAIProvider:
+    """One model behind one ``/embeddings``, over at most ``concurrency`` connections."""
+
+    def __init__(self, settings: ProviderSettings, *, clock: Callable[[], float] = time.time) -> None:
+        """Raise ProviderMisconfigured where the settings can not work. The first call connects."""
+        if not settings.base_url or not settings.model:
+            raise ProviderMisconfigured("set provider.base_url (with its /v1) and provider.model")
+        self._settings = settings
+        self._model = settings.model
+        self._url = _endpoint(settings.base_url)
+        self._key = ApiKey(settings.api_key, settings.api_key_file)
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<OpenAIProvider {self._model} at {_shown(self._url)}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._model
+
+    async def embed(self, texts: Sequence[str]) -> Reply:
+        """Return one vector for each text, in order, within ``timeout_s`` for the whole call."""
+        if not texts:
+            return Reply((), 0)
+        failure: HeadraceError
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                return await self._embed(texts)
+        except TimeoutError:
+            failure = ProviderUnavailable(f"no complete answer within {self._settings.timeout_s:g} s")
+        except (aiohttp.InvalidURL, aiohttp.ClientConnectorCertificateError) as foreign:
+            failure = ProviderMisconfigured(self._said(foreign))
+        except (aiohttp.ClientError, OSError) as foreign:
+            failure = ProviderUnavailable(self._said(foreign))
+        # Out here nothing hangs on to the foreign exception: it may hold the headers of the request, and so the key.
+        raise failure
+
+    async def aclose(self) -> None:
+        """Close the connections; calls still waiting fail."""
+        self._closed = True
+        if self._session:
+            await self._session.close()
+
+    async def _embed(self, texts: Sequence[str]) -> Reply:
+        dimensions = self._settings.dimensions
+        body = await self._post(texts)
+        try:
+            unpacked = unpack(body, len(texts), dimensions)
+        except MalformedReply as malformed:
+            told = self._explain(200, body[:ERROR_BODY], {})
+            raise (malformed if isinstance(told, MalformedReply) else told) from None
+        except ProviderMisconfigured:
+            # Strange texts look like a wrong model when they are alone in a call. If the witness fares no better than
+            # they do, it is the model.
+            unpack(await self._post([WITNESS]), 1, dimensions)
+            unpacked = unpack(body, len(texts), dimensions, blame_items=True)
+        return _reply(unpacked, texts)
+
+    async def _post(self, texts: Sequence[str]) -> bytes:
+        """Return the body of a success; raise what a refusal means."""
+        request, headers = self._request(texts), self._headers()
+        async with self._open().post(self._url, data=request, headers=headers, allow_redirects=False) as response:
+            if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise self._explain(response.status, await _read(response, ERROR_BODY), response.headers)
+            most = ENVELOPE + len(texts) * BYTES_A_NUMBER * (self._settings.dimensions or ASSUMED_DIMENSIONS)
+            body = await _read(response, most)
+        if len(body) > most:
+            raise MalformedReply(f"the reply to {len(texts)} texts is longer than {most} bytes")
+        return body
+
+    def _request(self, texts: Sequence[str]) -> bytes:
+        request: dict[str, object] = {"model": self._model, "input": texts, "encoding_format": "base64"}
+        if self._settings.dimensions:
+            request["dimensions"] = self._settings.dimensions
+        try:
+            return orjson.dumps(request, default=list)
+        except orjson.JSONEncodeError as error:
+            raise InputRejected(f"a text can not be written as JSON: {error}") from None
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        key = self._key.value()
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        return headers
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ProviderUnavailable("the provider is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._settings.concurrency),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # embed() holds the one budget
+                headers={"Accept-Encoding": "identity", "User-Agent": f"headrace/{__version__}"},
+                read_bufsize=READ_BUFFER,
+            )
+        return self._session
+
+    def _explain(self, status: int, body: bytes, headers: Mapping[str, str]) -> HeadraceError:
+        return refusals.explain(refusals.read(status, body, headers, self._clock()), self._key.scrub)
+
+    def _said(self, foreign: Exception) -> str:
+        words = self._key.scrub(f"{type(foreign).__name__}: {foreign}")
+        return f"{_shown(self._url)}: {words}"[: refusals.MAX_MESSAGE]
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body; of a longer one the beginning, a little more than *most* bytes."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            response.close()
+            break
+    return b"".join(parts)
+
+
+def _endpoint(base_url: str) -> URL:
+    try:
+        url = URL(base_url)
+        if url.scheme in {"http", "https"} and url.host and not url.user and not url.password:
+            return (url / "embeddings").with_query(url.query)
+    except ValueError:
+        pass
+    raise ProviderMisconfigured("provider.base_url is to be http://host/v1 or https://host/v1, without a user in it")
+
+
+def _shown(url: URL) -> str:
+    """Return the address without its query, where some providers want a key."""
+    return str(url.with_query(None))
+
+
+def _reply(unpacked: Unpacked, texts: Sequence[str]) -> Reply:
+    tokens = unpacked.tokens
+    if tokens is None:
+        tokens = sum(len(text.encode()) for text in texts) // BYTES_A_TOKEN
+    return Reply(unpacked.vectors, tokens, unpacked.faults)

@@ -1,0 +1,173 @@
+"""What does a reply that is no success mean?
+
+The table below is read from the top; the first row that fits decides. A code says more than a status, and a status
+more than words: words decide only where the family of OpenAI-shaped servers gives nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from consumers.core.retry_after import retry_after
+from schemas.errors import (
+    HeadraceError,
+    InputRejected,
+    MalformedReply,
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    RateLimited,
+)
+
+MAX_MESSAGE = 300
+"""Characters of a provider's own words that are kept."""
+
+
+class Meaning(Enum):
+    """What is to be made of a refusal."""
+
+    RATE_LIMITED = auto()
+    UNAVAILABLE = auto()
+    REJECTED = auto()
+    OVERSIZED = auto()
+    MISCONFIGURED = auto()
+    MALFORMED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A reply that is no success, in so far as it could be read.
+
+    ``codes`` are its ``code`` and ``type``; ``param`` is the field of the request that it is about; ``retry`` is the
+    header ``x-should-retry``; ``wait`` is what the headers ask for, in seconds.
+    """
+
+    status: int
+    codes: frozenset[str]
+    param: str
+    message: str
+    retry: bool | None
+    wait: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Conditions of which all given ones have to hold, and what they mean together."""
+
+    meaning: Meaning
+    statuses: frozenset[int] | None = None
+    codes: frozenset[str] | None = None
+    params: frozenset[str] | None = None
+    phrases: tuple[str, ...] = ()
+    retry: bool | None = None
+    tells_wait: bool | None = None
+    advice: str = ""
+
+    def fits(self, complaint: Complaint) -> bool:
+        """Say whether every condition holds."""
+        words = complaint.message.lower()
+        return (
+            (self.statuses is None or complaint.status in self.statuses)
+            and (self.codes is None or not self.codes.isdisjoint(complaint.codes))
+            and (self.params is None or complaint.param in self.params)
+            and (not self.phrases or any(phrase in words for phrase in self.phrases))
+            and (self.retry is None or self.retry is complaint.retry)
+            and (self.tells_wait is None or self.tells_wait is (complaint.wait is not None))
+        )
+
+
+_ERRORS = range(400, 600)
+_SERVER = frozenset(range(500, 600))
+_INPUT = frozenset({400, 413, 422})
+
+TABLE = (
+    Row(
+        Meaning.MISCONFIGURED,
+        codes=frozenset(
+            {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"}
+        ),
+        advice="the account's quota is used up: raise it, or set another provider.api_key",
+    ),
+    Row(
+        Meaning.MISCONFIGURED,
+        codes=frozenset({"model_not_found", "DeploymentNotFound"}),
+        advice="set provider.model to one that the provider has",
+    ),
+    Row(Meaning.MISCONFIGURED, codes=frozenset({"invalid_api_key"}), advice="set provider.api_key"),
+    Row(
+        Meaning.MISCONFIGURED,
+        _INPUT,
+        params=frozenset({"model", "dimensions", "encoding_format"}),
+        advice="set provider.model and provider.dimensions to what the provider knows",
+    ),
+    Row(Meaning.OVERSIZED, _INPUT, codes=frozenset({"max_tokens_per_request"})),
+    Row(Meaning.OVERSIZED, frozenset({400, 422}), phrases=("batch size", "too many tokens in batch")),
+    Row(
+        Meaning.MISCONFIGURED,
+        frozenset({429}),
+        retry=False,
+        advice="the provider says that waiting is of no use: look at the account's limits",
+    ),
+    Row(Meaning.RATE_LIMITED, frozenset({429})),
+    Row(Meaning.RATE_LIMITED, frozenset({503}), tells_wait=True),
+    Row(Meaning.UNAVAILABLE, frozenset(range(400, 500)), retry=True),
+    Row(Meaning.OVERSIZED, frozenset({413})),
+    # x-should-retry: false on these is not taken at its word: an outage would be blamed on the texts.
+    Row(Meaning.UNAVAILABLE, _SERVER | {408, 409, 424, 425, 499}),
+    Row(Meaning.REJECTED, frozenset({400, 422})),
+    Row(Meaning.MISCONFIGURED, frozenset({401, 403}), advice="set provider.api_key, and look at what it may do"),
+    Row(Meaning.MISCONFIGURED, frozenset({402}), advice="the account has no balance"),
+    Row(Meaning.MISCONFIGURED, frozenset({404}), advice="check provider.base_url (with its /v1) and provider.model"),
+    Row(Meaning.MISCONFIGURED, frozenset(range(300, 500)), advice="check provider.base_url"),
+    # What is left is a success that carries no vectors.
+    Row(Meaning.MALFORMED),
+)
+
+
+def read(status: int, body: bytes, headers: Mapping[str, str], now: float) -> Complaint:
+    """Read a refusal in any of the family's shapes: ``{"error": {...}}``, a list of one, flat, or plain text."""
+    try:
+        found: Any = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = {"message": body.decode("utf-8", "replace")}
+    if isinstance(found, list) and found:
+        found = found[0]
+    outer: dict[str, Any] = found if isinstance(found, dict) else {}
+    error = outer.get("error", outer)
+    told: dict[str, Any] = error if isinstance(error, dict) else {**outer, "message": error}
+    codes = frozenset(str(told[name]) for name in ("code", "type", "error_type", "status") if told.get(name))
+    words = " ".join(str(told.get("message") or told.get("detail") or "").split())
+    lowered = {name.lower(): value.strip().lower() for name, value in headers.items()}
+    retry = {"true": True, "false": False}.get(lowered.get("x-should-retry", ""))
+    return Complaint(status, codes, str(told.get("param") or ""), words, retry, retry_after(headers, now))
+
+
+def explain(complaint: Complaint, scrub: Callable[[str], str]) -> HeadraceError:
+    """Return the error that says whose fault a refusal is, its words without secrets and cut to MAX_MESSAGE."""
+    complaint = _with_own_status(complaint)
+    row = next(row for row in TABLE if row.fits(complaint))
+    code = " ".join(sorted(complaint.codes))
+    words = ": ".join(part for part in (f"HTTP {complaint.status} {code}".strip(), complaint.message) if part)
+    message, status, wait = scrub(words)[:MAX_MESSAGE], complaint.status, complaint.wait
+    match row.meaning:
+        case Meaning.RATE_LIMITED:
+            return RateLimited(message, status=status, retry_after=wait)
+        case Meaning.UNAVAILABLE:
+            return ProviderUnavailable(message, status=status, retry_after=wait)
+        case Meaning.REJECTED | Meaning.OVERSIZED:
+            return InputRejected(message, status=status, oversized=row.meaning is Meaning.OVERSIZED)
+        case Meaning.MISCONFIGURED:
+            return ProviderMisconfigured(f"{message} ({row.advice})")
+        case Meaning.MALFORMED:
+            return MalformedReply(message or f"HTTP {status} without vectors", status=status)
+
+
+def _with_own_status(complaint: Complaint) -> Complaint:
+    """Believe the status that an error in a reply of 200 names itself, as some gateways write it."""
+    if complaint.status >= HTTPStatus.MULTIPLE_CHOICES:
+        return complaint
+    own = [int(code) for code in complaint.codes if code.isdecimal() and int(code) in _ERRORS]
+    return replace(complaint, status=own[0]) if own else complaint
