@@ -35,6 +35,11 @@ class InFlightBudget:
         self.documents -= 1
         self.size -= size
 
+    def clear(self) -> int:
+        """Count nothing any more: all that was in flight is abandoned. Return how many documents that were."""
+        abandoned, self.documents, self.size = self.documents, 0, 0
+        return abandoned
+
     @property
     def room(self) -> int:
         """How many more documents may be polled at once; at least 1, so that one is always admitted."""

@@ -1,6 +1,7 @@
 """What is known of a message between its poll and its resolution?"""
 
 import hashlib
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from consumers.core.decoding import Decoded
@@ -14,23 +15,32 @@ class Fate(Enum):
     """Where a flight stands."""
 
     IN_FLIGHT = auto()
+    CONDEMNED = auto()
+    """On its way to the dead-letter topic: no more work is done for it."""
     RESOLVED = auto()
-    ABANDONED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a message can not be stored: stage and code of its dead letter, what was said, after how many tries."""
+
+    stage: str
+    code: str
+    message: str
+    attempts: int = 1
 
 
 class Flight:
     """One message on its way to be resolved, with the chunks it fans out to.
 
     A flight belongs to one assignment by its tracker. It is resolved once, when its last chunk is stored or when it is
-    dead-lettered; a flight of a closed tracker is abandoned, and its message will be delivered again.
+    dead-lettered; with a closed tracker it is abandoned, and its message will be delivered again.
     """
 
     __slots__ = (
-        "attempts",
         "chunks",
         "content_hash",
         "decoded",
-        "failed_first",
         "fate",
         "message",
         "missing",
@@ -49,8 +59,6 @@ class Flight:
         self.chunks: tuple[ChunkRow, ...] = ()
         self.missing = 0
         self.content_hash = b""
-        self.attempts = 0
-        self.failed_first: float | None = None
         self.fate = Fate.IN_FLIGHT
 
     def __repr__(self) -> str:

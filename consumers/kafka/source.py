@@ -14,7 +14,7 @@ Non-obvious, each the cause of a loss in some other program:
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,14 +109,18 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         try:
             with broker_errors(f"joining the group {self._settings.group}"):
                 await consumer.start()
-                if self._topic not in await consumer.topics():
-                    raise BrokerMisconfigured(f"the topic {self._topic} does not exist: run `headrace init`")
+                topics = await consumer.topics()
+            self._see_that_it_exists(topics)
         except BaseException:
             await _stop(consumer)
             raise
         consumer._coordinator._do_commit_offsets = self._fenced(consumer)  # noqa: SLF001 - see the module's third point
         consumer.subscribe(topics=[self._topic], listener=self)
         self._consumer = consumer
+
+    def _see_that_it_exists(self, topics: Container[str]) -> None:
+        if self._topic not in topics:
+            raise BrokerMisconfigured(f"the topic {self._topic} does not exist: run `headrace init`")
 
     async def stop(self) -> None:
         """Leave the group; commits nothing. Bounded, since the client's own stop can hang."""

@@ -26,8 +26,8 @@ async def find_starts(
     wanted = list(places)
     if not wanted:
         return {}
+    committed = await committed_offsets(settings)
     with broker_errors("finding where to start"):
-        committed = await committed_offsets(settings)
         starts = await consumer.beginning_offsets(wanted)
         ends = await consumer.end_offsets(wanted)
     group_is_new = not any(place.topic == settings.kafka.topic for place in committed)
@@ -41,11 +41,15 @@ async def find_starts(
 
 
 async def committed_offsets(settings: Settings) -> dict[TopicPartition, tuple[int, str]]:
-    """Return next offset and metadata of every partition that the group has committed."""
+    """Return next offset and metadata of every partition that the group has committed.
+
+    Raises BrokerUnavailable or BrokerMisconfigured.
+    """
     admin = AIOKafkaAdminClient(**client_options(settings.kafka, "positions"))
-    try:
-        await admin.start()
-        found = await admin.list_consumer_group_offsets(settings.group)
-    finally:
-        await admin.close()
+    with broker_errors(f"reading the offsets of the group {settings.group}"):
+        try:
+            await admin.start()
+            found = await admin.list_consumer_group_offsets(settings.group)
+        finally:
+            await admin.close()
     return {place: (told.offset, told.metadata) for place, told in found.items() if told.offset >= 0}

@@ -1,0 +1,56 @@
+"""What keeps the worker from its work, since when, and why?"""
+
+from dataclasses import dataclass
+
+from schemas.status import State
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A part that does not do what it should.
+
+    ``since`` is on the clock of whoever noted it; ``holds`` says that nothing is to be taken in meanwhile.
+    """
+
+    state: State
+    reason: str
+    since: float
+    holds: bool
+
+
+class Conditions:
+    """The conditions in force, one a part: provider, store, broker, dead letters, record."""
+
+    __slots__ = ("_in_force",)
+
+    def __init__(self) -> None:
+        self._in_force: dict[str, Condition] = {}
+
+    def __repr__(self) -> str:
+        return f"<Conditions {self._in_force}>"
+
+    def set(self, part: str, state: State, reason: str, now: float, *, holds: bool = True) -> None:
+        """Note that *part* is in *state*; since-when is kept while the state stays the same."""
+        before = self._in_force.get(part)
+        since = before.since if before is not None and before.state is state else now
+        self._in_force[part] = Condition(state, reason, since, holds)
+
+    def clear(self, part: str) -> None:
+        """Note that *part* works."""
+        self._in_force.pop(part, None)
+
+    def has(self, part: str) -> bool:
+        """Say whether *part* has a condition."""
+        return part in self._in_force
+
+    @property
+    def hold(self) -> bool:
+        """Whether intake has to wait."""
+        return any(condition.holds for condition in self._in_force.values())
+
+    def foremost(self) -> Condition | None:
+        """Return the condition that is to be told: the first in the order of states, then the oldest."""
+        order = list(State)
+        return min(
+            self._in_force.values(), key=lambda condition: (order.index(condition.state), condition.since), default=None
+        )

@@ -1,0 +1,116 @@
+"""What is taken in, and when? Poll, budget, decode."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from consumers.core.backoff import backoff
+from consumers.core.decoding import decode
+from consumers.core.flight import Cause, Flight
+from consumers.core.shared import Shared
+from consumers.kafka.source import Delivery, Source
+from schemas.errors import BrokerError, ConfigurationError, InvalidDocument, StoreError
+from schemas.events import OddInput, Polled
+from schemas.status import State
+
+PATIENCE_S = 0.5
+"""A hold that ends this soon does not pause the consumer: a pause throws away what was fetched."""
+LOOK_S = 0.01
+
+
+class Intake:
+    """Poll while there is room and nothing is wrong; hand on what was decoded, and what was not.
+
+    ``held`` stops it between two polls; a paused consumer goes on polling, since a silent member is expelled.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        shared: Shared,
+        max_document_bytes: int,
+        *,
+        accept: Callable[[Sequence[Flight]], None],
+        condemn: Callable[[Flight, Cause], None],
+    ) -> None:
+        """Wire the stage: *accept* takes what can be stored, *condemn* what can not."""
+        self.held = False
+        self._source = source
+        self._budget = shared.budget
+        self._conditions = shared.conditions
+        self._observe = shared.observe
+        self._max_document_bytes = max_document_bytes
+        self._accept = accept
+        self._condemn = condemn
+        self._paused = False
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Take in until cancelled."""
+        while True:
+            await self._wait_for_room()
+            try:
+                deliveries = await self._source.poll(self._budget.room)
+            except (BrokerError, StoreError, ConfigurationError) as error:
+                await self._wait_after(error)
+                continue
+            if self._failures:
+                self._failures = 0
+                self._conditions.clear("broker")
+            self._note_unreadable()
+            if deliveries:
+                self._take(deliveries)
+            else:
+                await asyncio.sleep(0)
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
+        began, now_ms = time.monotonic(), int(time.time() * 1000)
+        accepted: list[Flight] = []
+        size = count = 0
+        for delivery in deliveries:
+            for message in delivery.messages:
+                count += 1
+                size += message.size
+                flight = Flight(delivery.tracker, message, None, began)
+                self._budget.take(flight.weight)
+                try:
+                    flight.decoded = decode(message, now_ms, self._max_document_bytes)
+                except InvalidDocument as error:
+                    self._condemn(flight, Cause("decode", error.code, str(error)))
+                    continue
+                for oddity in flight.decoded.oddities:
+                    self._observe(OddInput(oddity))
+                accepted.append(flight)
+        self._observe(Polled(count, size, time.monotonic() - began))
+        if accepted:
+            self._accept(accepted)
+
+    async def _wait_for_room(self) -> None:
+        """Hold back for a moment without a pause, then pause; resume as soon as there is room."""
+        patience = PATIENCE_S
+        while self._is_held() and patience > 0 and not self._paused:
+            await asyncio.sleep(LOOK_S)
+            patience -= LOOK_S
+        held = self._is_held()
+        if held and not self._paused:
+            self._source.pause()
+        elif self._paused and not held:
+            self._source.resume()
+        self._paused = held
+
+    def _is_held(self) -> bool:
+        return self.held or self._budget.is_full() or self._conditions.hold
+
+    async def _wait_after(self, error: Exception) -> None:
+        self._failures += 1
+        state = State.BLOCKED if isinstance(error, ConfigurationError) else State.THROTTLED
+        self._conditions.set("broker", state, str(error), time.monotonic(), holds=False)
+        await asyncio.sleep(backoff(self._failures, random.random()))  # noqa: S311 - jitter, no secret
+
+    def _note_unreadable(self) -> None:
+        if self._source.unreadable:
+            reason = "; ".join(self._source.unreadable.values())
+            self._conditions.set("record", State.BLOCKED, reason, time.monotonic(), holds=False)
+        else:
+            self._conditions.clear("record")

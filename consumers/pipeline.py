@@ -1,0 +1,193 @@
+"""The life of a document on one page: intake, look-up, embedding, writing, settling."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consumers.core.budget import InFlightBudget
+from consumers.core.chunking import Chunker
+from consumers.core.conditions import Conditions
+from consumers.core.flight import Cause, Flight
+from consumers.core.shared import Shared
+from consumers.embedding import Embedding
+from consumers.intake import Intake
+from consumers.kafka.source import Source
+from consumers.kafka.starting import committed_offsets
+from consumers.providers.protocol import Provider
+from consumers.settling import DeadLetters, Settling
+from consumers.stores.protocol import Store
+from consumers.writing import Writing
+from schemas.dead_letters import DeadLetter
+from schemas.errors import BrokerError
+from schemas.events import Observer, Revoked
+from schemas.index import Fingerprint
+from schemas.settings import Settings
+
+WRITERS = 2
+"""Transactions at once: one is prepared while the other waits for the disk; more is slower, not faster."""
+LOOK_S = 0.005
+LAST_COMMIT_S = 5.0
+CAUGHT_UP_EVERY_S = 0.1
+OTHERS_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a pipeline is made of; opened and closed by whoever made them."""
+
+    source: Source
+    provider: Provider
+    store: Store
+    dead_letters: DeadLetters
+    chunker: Chunker
+
+
+class Pipeline:
+    """One worker: everything between a poll and a commit.
+
+    ``run`` works until ``stop`` is called or ``until_caught_up`` is reached, then drains: calls that were sent, and
+    the writes they feed, are waited for, and what is resolved is committed.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        settings: Settings,
+        fingerprint: Fingerprint,
+        observe: Observer,
+        letter: Callable[[Flight, Cause], DeadLetter],
+    ) -> None:
+        """Wire the stages; *letter* writes the dead letter of a flight."""
+        budget = InFlightBudget(settings.worker.in_flight_bytes, settings.worker.in_flight_documents)
+        self.shared = shared = Shared(budget, Conditions(), observe)
+        self.source = source = parts.source
+        self.draining = False
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self.settling = Settling(source, parts.dead_letters, shared, settings.kafka.commit_interval_s, letter=letter)
+        self.embedding = Embedding(
+            parts.provider,
+            parts.chunker,
+            settings.provider,
+            fingerprint.dimensions,
+            shared,
+            complete=lambda flight: self.writing.store(flight),
+            condemn=self.settling.condemn,
+        )
+        self.writing = Writing(
+            parts.store,
+            fingerprint.digest.encode(),
+            shared,
+            embed=self.embedding.submit,
+            resolve=self.settling.resolve,
+            condemn=self.settling.condemn,
+        )
+        self.intake = Intake(
+            source,
+            shared,
+            settings.worker.max_document_bytes,
+            accept=self.writing.arrive,
+            condemn=self.settling.condemn,
+        )
+        source.on_revoke = self._give_up
+
+    async def run(self, *, until_caught_up: bool = False) -> None:
+        """Work until stopped, then drain and leave the group."""
+        async with asyncio.TaskGroup() as tasks:
+            stages = [
+                tasks.create_task(stage, name=name)
+                for name, stage in (
+                    ("intake", self.intake.run()),
+                    ("look-up", self.writing.look_up()),
+                    ("embedding", self.embedding.run()),
+                    *((f"writing-{n}", self.writing.write()) for n in range(WRITERS)),
+                    ("dead-letters", self.settling.send_dead_letters()),
+                    ("commit", self.settling.commit_at_intervals()),
+                )
+            ]
+            if until_caught_up:
+                stages.append(tasks.create_task(self._stop_when_caught_up(), name="caught-up"))
+            await self._stop.wait()
+            self.draining = True
+            await self._drain()
+            for stage in stages:
+                stage.cancel()
+        await self.source.stop()
+
+    def stop(self) -> None:
+        """Ask for a drain and the end of ``run``."""
+        self._stop.set()
+
+    async def _give_up(self) -> None:
+        """Answer a rebalance: drain, commit, and forget everything, since every partition is taken away."""
+        began = time.monotonic()
+        partitions = tuple(sorted(self.source.trackers))
+        await self._drain()
+        for tracker in self.source.trackers.values():
+            tracker.close()
+        self.embedding.clear()
+        self.writing.clear()
+        self.settling.clear()
+        abandoned = self.shared.budget.clear()
+        if not self.draining:
+            self.intake.held = False
+            self.embedding.release()
+        if partitions:
+            self.shared.observe(Revoked(partitions, time.monotonic() - began, abandoned))
+
+    async def _drain(self) -> None:
+        """Within one deadline: wait for calls already sent, the writes they feed and dead letters, then commit.
+
+        Nothing is waited for while a part does not work: what it holds will be delivered again.
+        """
+        self.intake.held = True
+        self.embedding.hold()
+        deadline = time.monotonic() + self._settings.kafka.drain_timeout_s - LAST_COMMIT_S
+        while time.monotonic() < deadline and not self.shared.conditions.hold and not self._drained():
+            await asyncio.sleep(LOOK_S)
+        try:
+            async with asyncio.timeout(LAST_COMMIT_S):
+                await self.settling.commit()
+        except TimeoutError:
+            return  # the next owner begins at the last commit, and re-reading is free
+
+    def _drained(self) -> bool:
+        return self.embedding.calls == 0 and self.writing.idle and self.settling.idle
+
+    async def _stop_when_caught_up(self) -> None:
+        """Stop once the ends of all partitions, seen at the start, are committed by us or by others of the group."""
+        while self.source.rebalancing:
+            await asyncio.sleep(CAUGHT_UP_EVERY_S)
+        ends = await self._ends()
+        others_at = 0.0
+        waiting = {partition for partition, end in ends.items() if end > 0}
+        while waiting:
+            await asyncio.sleep(CAUGHT_UP_EVERY_S)
+            trackers = self.source.trackers
+            ours = {p for p in waiting if p in trackers and trackers[p].position >= ends[p]}
+            if ours == waiting & set(trackers) and await self.settling.commit():
+                waiting -= ours
+            if waiting - set(trackers) and time.monotonic() > others_at:
+                others_at = time.monotonic() + OTHERS_EVERY_S
+                waiting -= await self._reached_by_others(ends)
+        self.stop()
+
+    async def _ends(self) -> dict[int, int]:
+        while True:
+            try:
+                return await self.source.end_offsets()
+            except BrokerError:
+                await asyncio.sleep(OTHERS_EVERY_S)
+
+    async def _reached_by_others(self, ends: dict[int, int]) -> set[int]:
+        try:
+            committed = await committed_offsets(self._settings)
+        except BrokerError:
+            return set()
+        topic = self._settings.kafka.topic
+        return {
+            place.partition
+            for place, (offset, _) in committed.items()
+            if place.topic == topic and offset >= ends.get(place.partition, offset)
+        }

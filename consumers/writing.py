@@ -1,0 +1,193 @@
+"""How do documents reach the index? Look-up, group, write."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from consumers.core.blame import Act, History, Policy, judge
+from consumers.core.flight import Cause, Flight
+from consumers.core.shared import Shared
+from consumers.stores.protocol import Store
+from schemas.documents import Deletion
+from schemas.errors import ConfigurationError, RowRejected, StoreError
+from schemas.events import LookedUp, WriteFailed, Written
+from schemas.index import Change, ChangeKind, DocumentKey, Outcome, Standing
+from schemas.status import State
+
+MAX_GROUP = 500
+MAX_GROUP_BYTES = 8 * 1024 * 1024
+NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
+
+Pending = tuple[Flight, Change]
+Answer = TypeVar("Answer")
+
+
+class Writing:
+    """Ask the index what it knows, then write whole documents, many a transaction.
+
+    ``arrive`` takes what was decoded, ``store`` what has its vectors. A document leaves by ``embed`` when it needs
+    vectors, by ``resolve`` when the index has it, by ``condemn`` when the database refuses its row.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fingerprint: bytes,
+        shared: Shared,
+        *,
+        embed: Callable[[Sequence[Flight], Mapping[DocumentKey, frozenset[bytes]]], Awaitable[None]],
+        resolve: Callable[[Iterable[Flight], Outcome], None],
+        condemn: Callable[[Flight, Cause], None],
+    ) -> None:
+        """Wire the stage; *fingerprint* is the index's digest, which the content hashes begin with."""
+        self._store = store
+        self._fingerprint = fingerprint
+        self._conditions = shared.conditions
+        self._observe = shared.observe
+        self._embed = embed
+        self._resolve = resolve
+        self._condemn = condemn
+        self._arrived: deque[Flight] = deque()
+        self._pending: deque[Pending] = deque()
+        self._something_arrived = asyncio.Event()
+        self._something_pending = asyncio.Event()
+        self._busy = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that had its vectors is written."""
+        return not self._pending and self._busy == 0
+
+    def arrive(self, flights: Iterable[Flight]) -> None:
+        """Take decoded messages."""
+        for flight in flights:
+            if isinstance(flight.subject, Deletion):
+                self._put(flight, flight.removal())
+            else:
+                self._arrived.append(flight)
+        self._something_arrived.set()
+
+    def store(self, flight: Flight) -> None:
+        """Take a document that has all its vectors."""
+        self._put(flight, flight.put())
+
+    def clear(self) -> None:
+        """Forget what waits: its partitions were given up."""
+        self._arrived.clear()
+        self._pending.clear()
+
+    def _put(self, flight: Flight, change: Change) -> None:
+        self._pending.append((flight, change))
+        self._something_pending.set()
+
+    async def look_up(self) -> None:
+        """Sort arrivals by what the index knows of them, until cancelled."""
+        while True:
+            await self._something_arrived.wait()
+            flights = [flight for flight in _taken(self._arrived, MAX_GROUP) if flight.live]
+            if not self._arrived:
+                self._something_arrived.clear()
+            if flights:
+                await self._sort(flights)
+
+    async def _sort(self, flights: list[Flight]) -> None:
+        began = time.monotonic()
+        candidates = [flight.candidate(self._fingerprint) for flight in flights]
+        standings = await self._persist(lambda: self._store.look_up(candidates))
+        self._observe(LookedUp(len(flights), time.monotonic() - began))
+        by_standing: dict[Standing, list[Flight]] = {}
+        for flight, standing in zip(flights, standings, strict=True):
+            by_standing.setdefault(standing, []).append(flight)
+        self._resolve(by_standing.get(Standing.REDELIVERED, ()), Outcome.UNCHANGED)
+        self._resolve(by_standing.get(Standing.SUPERSEDED, ()), Outcome.SUPERSEDED)
+        for flight in by_standing.get(Standing.UNCHANGED, ()):
+            self._put(flight, flight.touch())
+        if changed := by_standing.get(Standing.CHANGED):
+            keys = [(flight.subject.tenant, flight.subject.id) for flight in changed]
+            await self._embed(changed, await self._persist(lambda: self._store.stored_hashes(keys)))
+        if absent := by_standing.get(Standing.ABSENT):
+            await self._embed(absent, {})
+
+    async def write(self) -> None:
+        """Write group after group until cancelled; several may run at once."""
+        while True:
+            await self._something_pending.wait()
+            group = list(self._group())
+            if not self._pending:
+                self._something_pending.clear()
+            self._busy += 1
+            try:
+                await self._write(group)
+            finally:
+                self._busy -= 1
+
+    def _group(self) -> Iterable[Pending]:
+        size = count = 0
+        while self._pending and count < MAX_GROUP and size < MAX_GROUP_BYTES:
+            flight, change = self._pending.popleft()
+            if flight.live:
+                count += 1
+                size += flight.weight
+                yield flight, change
+
+    async def _write(self, group: list[Pending]) -> None:
+        if not group:
+            return
+        began = time.monotonic()
+        changes = [change for _, change in group]
+        try:
+            outcomes = await self._persist(lambda: self._store.write(changes), len(group))
+        except RowRejected as error:
+            await self._triage(group, error)
+            return
+        chunks = sum(len(change.chunks) for change in changes if change.kind is ChangeKind.PUT)
+        self._observe(Written(len(group), chunks, time.monotonic() - began))
+        by_outcome: dict[Outcome, list[Flight]] = {}
+        for (flight, _), outcome in zip(group, outcomes, strict=True):
+            by_outcome.setdefault(outcome, []).append(flight)
+        again = by_outcome.pop(Outcome.AGAIN, [])
+        for outcome, flights in by_outcome.items():
+            self._resolve(flights, outcome)
+        self.arrive(again)
+
+    async def _triage(self, group: list[Pending], error: RowRejected) -> None:
+        """Split a group with a row that the database refuses, down to that row; its neighbours are stored."""
+        verdict = judge(error, History(size=len(group), failures=1), NO_POLICY, time.monotonic(), 0.0)
+        self._tell(error, len(group), verdict.act)
+        if verdict.act is Act.SPLIT:
+            middle = len(group) // 2
+            await self._write(group[:middle])
+            await self._write(group[middle:])
+        else:
+            self._condemn(group[0][0], Cause("write", verdict.code, f"SQLSTATE {error.sqlstate}: {error}"))
+
+    async def _persist(self, ask: Callable[[], Awaitable[Answer]], size: int = 0) -> Answer:
+        """Ask the store until it answers; intake is held meanwhile. RowRejected is the caller's to judge."""
+        failures = 0
+        while True:
+            try:
+                answer = await ask()
+            except RowRejected:
+                raise
+            except (StoreError, ConfigurationError) as error:
+                failures += 1
+                history = History(size=max(size, 1), failures=failures)
+                verdict = judge(error, history, NO_POLICY, time.monotonic(), random.random())  # noqa: S311 - jitter
+                state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
+                self._conditions.set("store", state, str(error), time.monotonic())
+                self._tell(error, size, verdict.act)
+                await asyncio.sleep(verdict.delay)
+            else:
+                self._conditions.clear("store")
+                return answer
+
+    def _tell(self, error: StoreError | ConfigurationError, size: int, act: Act) -> None:
+        sqlstate = error.sqlstate if isinstance(error, StoreError) else None
+        self._observe(WriteFailed(size, type(error).__name__, str(error), sqlstate, act.value))
+
+
+def _taken(waiting: deque[Flight], most: int) -> list[Flight]:
+    return [waiting.popleft() for _ in range(min(most, len(waiting)))]
