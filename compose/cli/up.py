@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -44,16 +44,15 @@ def up(
     chosen = {"kafka": port_kafka, "postgres": port_postgres, "embeddings": port_embeddings}
     ports = {name: port for name, port in chosen.items() if port is not None}
     stack = Stack(folder, observe=_tell, ports=ports, fresh=fresh)
-    if not asyncio.run(_serve(stack, named=state is not None)):
-        raise typer.Exit(1)
+    asyncio.run(_serve(stack, named=state is not None))
 
 
 def _tell(part: str, words: str) -> None:
     typer.echo(f"{part:<10} {words}", err=True)
 
 
-async def _serve(stack: Stack, *, named: bool) -> bool:
-    """Run until a signal or a death; say whether it ended as it should."""
+async def _serve(stack: Stack, *, named: bool) -> None:
+    """Run until a signal; raises PartFailed if a part does not start, or dies."""
     stopping = asyncio.Event()
     with _signals(stack, stopping):
         running = asyncio.create_task(_run(stack, named=named))
@@ -63,14 +62,9 @@ async def _serve(stack: Stack, *, named: bool) -> bool:
         if not running.done():
             typer.echo("stopping; Ctrl-C again to kill", err=True)
             running.cancel()
-        try:
+        with suppress(asyncio.CancelledError):
             await running
-        except asyncio.CancelledError:
-            typer.echo("stopped; the data is kept", err=True)
-            return True
-        except PartFailed as failure:
-            typer.echo(str(failure), err=True)
-        return False
+        typer.echo("stopped; the data is kept", err=True)
 
 
 async def _run(stack: Stack, *, named: bool) -> None:

@@ -1,4 +1,4 @@
-"""Where are Kafka's jars? Fetched once, by a process of its own: ``python -m compose.embedded.jars FOLDER``.
+"""Where are Kafka's jars? Fetched once, by a process of its own: ``python -m compose.embedded.jars [FOLDER]``.
 
 Resolving costs seconds of Python, and a thread could not be interrupted.
 """
@@ -14,6 +14,8 @@ from pathlib import Path
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 SET_NAME = "kafka-4.3.1"
+NOT_INSTALLED = 3
+"""Exit code for a missing extra."""
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -30,6 +32,16 @@ def jar_folder(cache: Path) -> Path:
     return cache / SET_NAME
 
 
+def command(cache: Path) -> tuple[str, ...]:
+    """Return the words that run this module."""
+    return (sys.executable, "-P", "-m", "compose.embedded.jars", str(cache))
+
+
+def fetched_megabytes(cache: Path) -> int:
+    """Say how much of a download that is under way has come."""
+    return sum(jar.stat().st_size for jar in _draft(cache).glob("repository/**/*.jar")) // 1_000_000
+
+
 def fetch(cache: Path) -> None:
     """Make the jar folder, unless it is there.
 
@@ -40,7 +52,7 @@ def fetch(cache: Path) -> None:
     with _alone(cache / f"{SET_NAME}.lock"):
         if jar_folder(cache).exists():
             return
-        draft = cache / f"{SET_NAME}.partial"
+        draft = _draft(cache)
         shutil.rmtree(draft, ignore_errors=True)
         os.environ["M2_REPO"] = str(draft / "repository")
         jars = draft / "jars"
@@ -49,6 +61,10 @@ def fetch(cache: Path) -> None:
             shutil.copyfile(jar, jars / jar.name)
         jars.rename(jar_folder(cache))
         shutil.rmtree(draft)
+
+
+def _draft(cache: Path) -> Path:
+    return cache / f"{SET_NAME}.partial"
 
 
 def _resolve() -> list[Path]:
@@ -73,10 +89,15 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Fetch into the folder that is named, or into the user's cache."""
     try:
-        fetch(Path(sys.argv[1]))
+        fetch(Path(sys.argv[1]) if len(sys.argv) > 1 else cache_folder(os.environ))
     except ImportError:
-        sys.exit("jgo is missing")
-    except (OSError, RuntimeError) as error:
+        sys.exit(NOT_INSTALLED)
+    except (OSError, RuntimeError, ValueError) as error:  # requests' errors are OSErrors
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

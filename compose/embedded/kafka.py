@@ -1,9 +1,9 @@
 """A real Kafka broker without Docker: broker and controller in one Java process."""
 
+import asyncio
 import base64
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from compose.embedded import jars, ports
 from compose.embedded.files import tail, turn_over, write_atomically
 from compose.embedded.part import Part, PartFailed, Progress, unheard
-from compose.embedded.processes import Child, Command, clean_environ, not_installed, own_environ
+from compose.embedded.processes import Command, clean_environ, not_installed, own_environ, run
 
 JAVA_OPTIONS = (
     "-Xmx256m",
@@ -25,6 +25,8 @@ JAVA_OPTIONS = (
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
 )
+
+PROGRESS_S = 3.0
 
 LOGGING = """\
 rootLogger.level = warn
@@ -93,16 +95,23 @@ class KafkaBroker(Part):
         self._observe(self.name, "downloading Kafka, 42 MB, once")
         log = self.folder / "download.log"
         turn_over(log)
-        argv = (sys.executable, "-P", "-m", "compose.embedded.jars", str(cache))
-        child = Child(Command(argv, self.folder, log, own_environ()))
+        telling = asyncio.create_task(self._tell_progress(cache))
         try:
-            await child.ended()
+            code = await run(Command(jars.command(cache), self.folder, log, own_environ()))
         finally:
-            child.kill_at_once()
-        if child.returncode != 0:
-            if "jgo is missing" in (told := tail(log)):
-                raise not_installed()
-            raise PartFailed(f"Kafka could not be downloaded from Maven Central; the end of {log}:\n{told}")
+            telling.cancel()
+        if code == jars.NOT_INSTALLED:
+            raise not_installed()
+        if code != 0:
+            raise PartFailed(f"Kafka could not be downloaded from Maven Central; the end of {log}:\n{tail(log)}")
+
+    async def _tell_progress(self, cache: Path) -> None:
+        told = 0
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            if (fetched := jars.fetched_megabytes(cache)) > told:
+                self._observe(self.name, f"downloaded {fetched} MB")
+                told = fetched
 
     def _make_data_folder(self) -> None:
         """Mark a new log directory as Kafka's own tool would; one without the mark was never used, and goes."""

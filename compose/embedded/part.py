@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from compose.embedded import ports
 from compose.embedded.files import read_json, tail, turn_over, write_atomically
-from compose.embedded.processes import Child, Command, end_orphan, gone, record
+from compose.embedded.processes import Child, Command, end_orphan, record
 from schemas.errors import ConfigurationError, HeadraceError
 
 Progress = Callable[[str, str], None]
@@ -67,6 +67,9 @@ class Part(ABC):
     async def _finish(self) -> None:  # noqa: B027 - most parts have nothing to add
         """Do what has to be done once it answers."""
 
+    def _after_kill(self) -> None:  # noqa: B027 - the same
+        """Remove what a killed process leaves outside of its folder."""
+
     @property
     def port(self) -> int:
         """The port for clients; 0 before the first start."""
@@ -100,13 +103,13 @@ class Part(ABC):
         began = time.monotonic()
         self._observe(self.name, "starting")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await end_orphan(self._record)
+        end_orphan(self._record)
         try:
             await self._prepare()
             await self._run()
             await self._finish()
         except BaseException:
-            await self._abandon()
+            self.kill_at_once()
             raise
         self._observe(self.name, f"ready on port {self.port} after {time.monotonic() - began:.1f} s")
 
@@ -118,9 +121,7 @@ class Part(ABC):
 
     async def kill(self) -> None:
         """End it as kill -9 would, and wait until it and its children are gone."""
-        if self._child is not None:
-            await self._child.kill()
-        self._forget()
+        self.kill_at_once()
 
     async def restart(self) -> None:
         """Stop it if it runs, and start it again on the same folder and port."""
@@ -128,9 +129,11 @@ class Part(ABC):
         await self.start()
 
     def kill_at_once(self) -> None:
-        """Kill without waiting, for a program that is about to exit."""
+        """Kill, also where nothing can be awaited any more; takes milliseconds."""
         if self._child is not None:
-            self._child.kill_at_once()
+            self._child.kill()
+            self._after_kill()
+        self._forget()
 
     @property
     def _record(self) -> Path:
@@ -139,14 +142,6 @@ class Part(ABC):
     def _forget(self) -> None:
         self._child = None
         self._record.unlink(missing_ok=True)
-
-    async def _abandon(self) -> None:
-        """Kill what was half started. No second cancellation comes between, as nothing here waits for the outside."""
-        if self._child is not None:
-            pid = self._child.pid
-            self._child.kill_at_once()
-            await asyncio.shield(gone([pid]))
-        self._forget()
 
     async def _run(self) -> None:
         """Start the process; where somebody else took its port in the meantime, choose another and try again."""

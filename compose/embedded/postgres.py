@@ -4,6 +4,7 @@ Its own Python wrapper is left aside: it counts users in a file, stops servers a
 the folders above the data to everybody.
 """
 
+import ctypes
 import os
 import pwd
 import secrets
@@ -20,11 +21,15 @@ import asyncpg
 from compose.embedded import ports
 from compose.embedded.files import tail, turn_over
 from compose.embedded.part import Part, PartFailed
-from compose.embedded.processes import Account, Child, Command, clean_environ, not_installed
+from compose.embedded.processes import Account, Command, clean_environ, kill_all, load_psutil, not_installed, run
 from schemas.errors import ConfigurationError
 
 USER = DATABASE = "headrace"
 VERSION = "18"
+
+MEMORY_LINE = 6
+"""Line of postmaster.pid, from 0, that says key and id of the server's System V memory."""
+IPC_RMID = 0
 
 OPTIONS = {
     "listen_addresses": ports.HOST,
@@ -66,12 +71,26 @@ class Postgres(Part):
     async def _prepare(self) -> None:
         self._binaries = _binaries()
         self._account = _account(self.folder, self._binaries)
+        self._end_strays()
         if self._data.exists():
             made_by = (self._data / "PG_VERSION").read_text(encoding="utf-8").strip()
             if made_by != VERSION:
                 raise ConfigurationError(f"{self._data} was made by PostgreSQL {made_by}: start afresh with --fresh")
         else:
             await self._make_data_folder()
+
+    def _end_strays(self) -> None:
+        """End server processes whose postmaster was killed: while they hold its memory, no other starts."""
+        psutil = load_psutil()
+        here = str(self._data.resolve())
+        servers = psutil.process_iter(["name", "cwd"])
+        kill_all([one for one in servers if one.info["cwd"] == here and one.info["name"].startswith("postgres")])
+
+    def _after_kill(self) -> None:
+        """Free the few bytes of System V memory that mark a running server; the next start would, if there is one."""
+        with suppress(OSError, IndexError, ValueError):
+            told = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+            ctypes.CDLL(None).shmctl(int(told[MEMORY_LINE].split()[1]), IPC_RMID, None)
 
     async def _make_data_folder(self) -> None:
         """Run initdb under another name: a data folder is there whole or not at all."""
@@ -84,21 +103,19 @@ class Postgres(Part):
         if self._account:
             for path in (self.folder, draft, password):
                 os.chown(path, self._account.uid, self._account.gid)
-        log = self.folder / "initdb.log"
-        turn_over(log)
-        options = ("--username", USER, "--pwfile", str(password), "--auth=scram-sha-256", "--encoding=UTF8")
-        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
-        argv = (str(self._binaries / "initdb"), "--no-sync", *options, *locale, "-D", str(draft / "data"))
-        child = Child(Command(argv, draft, log, clean_environ(), account=self._account))
-        try:
-            await child.ended()
-        finally:
-            child.kill_at_once()
-        if child.returncode != 0:
-            raise PartFailed(f"PostgreSQL's initdb failed; the end of {log}:\n{tail(log)}")
+        await self._initdb(draft)
         password.rename(draft / "data" / "password")
         (draft / "data").rename(self._data)
         shutil.rmtree(draft)
+
+    async def _initdb(self, draft: Path) -> None:
+        log = self.folder / "initdb.log"
+        turn_over(log)
+        access = ("--username", USER, "--pwfile", str(draft / "password"), "--auth=scram-sha-256")
+        locale = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+        argv = (str(self._binaries / "initdb"), "--no-sync", *access, *locale, "-D", str(draft / "data"))
+        if await run(Command(argv, draft, log, clean_environ(), account=self._account)) != 0:
+            raise PartFailed(f"PostgreSQL's initdb failed; the end of {log}:\n{tail(log)}")
 
     def _command(self) -> Command:
         options = OPTIONS | {"port": str(self.port)}

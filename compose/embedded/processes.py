@@ -9,17 +9,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from compose.embedded.files import read_json, write_atomically
 from schemas.errors import ConfigurationError
 
 POLL_S = 0.02
+DEATH_S = 10.0
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 FOREIGN = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH", "PGOPTIONS", "PGDATA", "PGPORT")
@@ -143,38 +145,48 @@ class Child:
                 self._process.send_signal(number)
             if await self.ended(patience):
                 return
-        await self.kill()
+        self.kill()
 
-    async def kill(self) -> None:
-        """End it and all its descendants with kill -9, and wait until they are gone."""
-        descendants = kill_tree(self.pid) if self._process.poll() is None else []
-        await self.ended()
-        await gone(descendants)
+    def kill(self) -> None:
+        """End it and all its descendants with kill -9 and wait until they are gone, which takes milliseconds.
 
-    def kill_at_once(self) -> None:
-        """Kill it without waiting, for a program that is about to exit."""
+        Not a coroutine: no cancellation can come between, so that cleaning up after one is safe.
+        """
         if self._process.poll() is None:
             kill_tree(self.pid)
+            self._process.wait()
 
 
-def kill_tree(pid: int) -> list[int]:
-    """Send SIGKILL to a process and all its descendants; return the latter."""
+async def run(command: Command) -> int:
+    """Run a program to its end and return its code; it does not outlive a cancellation."""
+    child = Child(command)
+    try:
+        await child.ended()
+    finally:
+        child.kill()
+    return child.returncode or 0
+
+
+def kill_tree(pid: int) -> None:
+    """End a process and all its descendants with kill -9, and wait until they are gone."""
     psutil = load_psutil()
-    with suppress(psutil.NoSuchProcess):
-        descendants: list[int] = [child.pid for child in psutil.Process(pid).children(recursive=True)]
-        for each in (pid, *descendants):
-            with suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
-        return descendants
-    return []
+    try:
+        parent = psutil.Process(pid)
+        doomed = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    kill_all(doomed)
 
 
-async def gone(pids: Sequence[int], within: float = 10.0) -> None:
-    """Wait until none of these processes lives."""
-    waited = 0.0
-    while waited < within and any(identity(pid) is not None for pid in pids):
-        await asyncio.sleep(POLL_S)
-        waited += POLL_S
+def kill_all(doomed: Sequence[Any]) -> None:
+    """End these psutil processes with kill -9, and wait until they are gone; a zombie counts as gone."""
+    psutil = load_psutil()
+    for process in doomed:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    deadline = time.monotonic() + DEATH_S
+    while time.monotonic() < deadline and any(identity(process.pid) for process in doomed):
+        time.sleep(POLL_S / 10)
 
 
 def record(path: Path, pid: int) -> None:
@@ -182,10 +194,10 @@ def record(path: Path, pid: int) -> None:
     write_atomically(path, json.dumps({"pid": pid, "identity": identity(pid)}))
 
 
-async def end_orphan(path: Path) -> None:
+def end_orphan(path: Path) -> None:
     """Kill the process that *path* speaks of, if that very process still lives, and forget it."""
     written = read_json(path)
     pid, known = written.get("pid"), written.get("identity")
     if isinstance(pid, int) and known is not None and identity(pid) == known:
-        await gone([pid, *kill_tree(pid)])
-    path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local file
+        kill_tree(pid)
+    path.unlink(missing_ok=True)

@@ -49,6 +49,8 @@ class Stack:
         self.embeddings = EmbeddingServer(self.folder / "embeddings", port=wanted.get("embeddings"), observe=observe)
         everything: tuple[Part, ...] = (self.kafka, self.postgres, self.embeddings)
         self.parts: tuple[Part, ...] = tuple(part for part in everything if part.name in parts)
+        if unknown := parts - {part.name for part in everything}:
+            raise ValueError(f"the stack has no part named {', '.join(sorted(unknown))}")
         self._fresh = fresh
         self._lock = FolderLock(self.folder)
 
@@ -63,7 +65,7 @@ class Stack:
         self._lock.acquire()
         try:
             if self._fresh:
-                await self._start_over()
+                self._start_over()
             await self._start()
         except BaseException:
             await self._close()
@@ -84,7 +86,7 @@ class Stack:
             await asyncio.sleep(WATCH_S)
 
     def kill_at_once(self) -> None:
-        """Kill every part without waiting, for a program that is about to exit."""
+        """Kill every part, also where nothing can be awaited any more; takes milliseconds."""
         for part in self.parts:
             part.kill_at_once()
 
@@ -97,27 +99,25 @@ class Stack:
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
 
-    async def _start_over(self) -> None:
+    def _start_over(self) -> None:
         """Remove what earlier runs left, and nothing else that may lie in the folder."""
         for part in (self.kafka, self.postgres, self.embeddings):
-            await end_orphan(part.folder / "process.json")
+            end_orphan(part.folder / "process.json")
             if part.folder.exists():
                 shutil.rmtree(part.folder)
 
     async def _close(self) -> None:
-        """Stop all parts. If this is cancelled too, kill them: no process is left either way."""
+        """Stop all parts in order; whatever happens meanwhile, no process is left."""
         try:
             await asyncio.gather(*(part.stop() for part in self.parts))
-        except asyncio.CancelledError:
-            self.kill_at_once()
-            raise
         finally:
+            self.kill_at_once()
             self._lock.release()
 
 
 @asynccontextmanager
 async def temporary_stack(*, parts: frozenset[str] = ALL_PARTS, observe: Progress = unheard) -> AsyncIterator[Stack]:
     """Run a stack in a private folder that is removed with it."""
-    with tempfile.TemporaryDirectory(prefix="headrace-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         async with Stack(Path(folder), parts=parts, observe=observe) as stack:
             yield stack
