@@ -15,9 +15,9 @@ import pytest
 from compose.embedded.endpoints import Endpoints
 from tests.stack.background import Background
 from tests.stack.databases import Databases
-from tests.stack.downloads import fetch_kafka
 from tests.stack.leftovers import end, leftovers, mark_session
 from tests.stack.parts import CONTAINERS, EMBEDDED, AnyStack, new_stack
+from tests.stack.readiness import get_ready
 from tests.stack.topics import Topics
 
 CHOICE = "HEADRACE_TEST_STACK"
@@ -31,7 +31,7 @@ _own_folder = pytest.StashKey[Path]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the session apart from its surroundings: a temporary folder of its own, no settings of the user's."""
-    if os.environ.get(CHOICE, EMBEDDED) not in (EMBEDDED, CONTAINERS):
+    if _kind() not in (EMBEDDED, CONTAINERS):
         raise pytest.UsageError(f"{CHOICE} (make test STACK=…) is {EMBEDDED} or {CONTAINERS}")
     if config.option.basetemp is None:
         config.stash[_own_folder] = Path(tempfile.mkdtemp(prefix="headrace-"))
@@ -49,12 +49,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Download Kafka before the clock of the first test that needs it starts."""
-    if not session.config.option.collectonly and any(
-        {"stack", "private_stack"} & set(getattr(item, "fixturenames", ())) for item in session.items
-    ):
+    """Get what a stack needs before the clock of the first test that asks for one starts; unit tests need nothing."""
+    wanted = any({"stack", "private_stack"} & set(getattr(item, "fixturenames", ())) for item in session.items)
+    if wanted and not session.config.option.collectonly:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        fetch_kafka(reporter.write_line if reporter else lambda _: None)
+        get_ready(_kind(), reporter.write_line if reporter else lambda _: None)
+
+
+def _kind() -> str:
+    return os.environ.get(CHOICE, EMBEDDED)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,20 +69,6 @@ def nothing_left_behind() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def stack_kind() -> str:
-    """Say what the tests run on; end the session where it can not be had."""
-    kind = os.environ.get(CHOICE, EMBEDDED)
-    if kind == CONTAINERS:
-        from tests.stack.containers import engine_answers  # noqa: PLC0415 - only this kind needs testcontainers
-
-        if not engine_answers():
-            pytest.exit(
-                "no Docker engine answers: start one, or run the tests on the embedded stack (make test)", returncode=1
-            )
-    return kind
-
-
-@pytest.fixture(scope="session")
 def background() -> Iterator[Background]:
     """Run what outlives a test's own event loop."""
     with Background() as background:
@@ -87,9 +76,9 @@ def background() -> Iterator[Background]:
 
 
 @pytest.fixture(scope="session")
-def stack(stack_kind: str, background: Background, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+def stack(background: Background, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """Say where the Kafka, the PostgreSQL and the embedding server answer that all tests share."""
-    running = new_stack(stack_kind, tmp_path_factory.mktemp("stack"))
+    running = new_stack(_kind(), tmp_path_factory.mktemp("stack"))
     background.run(running.__aenter__(), within=START_WITHIN_S)
     try:
         yield running.endpoints
@@ -120,9 +109,9 @@ async def topics(stack: Endpoints) -> AsyncIterator[Topics]:
 
 
 @pytest.fixture
-async def private_stack(stack_kind: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AnyStack]:
+async def private_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AnyStack]:
     """Start a stack for this test alone: ``await private_stack.kafka.kill()``, then ``.start()``."""
-    async with new_stack(stack_kind, tmp_path_factory.mktemp("stack")) as running:
+    async with new_stack(_kind(), tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 

@@ -4,6 +4,8 @@ The engine has to be on this machine: Kafka tells its clients an address, and th
 """
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -31,6 +33,14 @@ GRACE_S = 30
 
 def engine_answers() -> bool:
     """Say whether a Docker engine can be reached."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the client leaves its socket open when it is refused
+        answers = _ping()
+        gc.collect()
+    return answers
+
+
+def _ping() -> bool:
     try:
         client = docker.from_env(timeout=10)
     except DockerException:
