@@ -1,0 +1,1 @@
+"""An embedding API that needs no model and misbehaves as it is told, for tests, benchmarks and rehearsals."""
