@@ -115,3 +115,12 @@ class Hit(msgspec.Struct, frozen=True):
     title: str | None
     text: str
     metadata: str | None
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How much an index holds. ``documents`` leaves tombstones out; ``estimated`` says that large numbers are rough."""
+
+    documents: int
+    chunks: int
+    tombstones: int
+    estimated: bool = False

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from schemas.index import Candidate, Change, DocumentKey, Fingerprint, Hit, Outcome, Standing
+from schemas.index import Candidate, Change, Counts, DocumentKey, Fingerprint, Hit, Outcome, Standing
 
 
 class Store(Protocol):
@@ -38,6 +38,9 @@ class Store(Protocol):
 
     async def search(self, vector: bytes, *, limit: int, tenant: str | None = None) -> list[Hit]:
         """Return the nearest chunks by cosine distance, nearest first. *vector* is packed big-endian float32."""
+
+    async def counts(self) -> Counts:
+        """Say how much is stored, cheaply."""
 
     async def aclose(self) -> None:
         """Close the connections."""

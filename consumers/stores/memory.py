@@ -1,0 +1,212 @@
+"""The store without a database: the same promises, kept for as long as the process lives.
+
+For trying the pipeline out and for tests of what stands before a store. It passes the same contract tests.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from consumers.core import fence
+from schemas.documents import MAX_ID_BYTES
+from schemas.errors import RowRejected, StoreMisconfigured
+from schemas.index import (
+    Candidate,
+    Change,
+    ChangeKind,
+    ChunkRow,
+    Counts,
+    DocumentKey,
+    Fingerprint,
+    Hit,
+    Outcome,
+    Standing,
+)
+
+_DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, ChangeKind.DELETE: Outcome.DELETED}
+_SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A document as it is stored; a tombstone has neither content hash nor chunks."""
+
+    mark: fence.Mark
+    content_hash: bytes | None
+    title: str | None
+    metadata: str | None
+    chunks: tuple[ChunkRow, ...]
+
+
+class MemoryStore:
+    """An index in memory."""
+
+    def __init__(self, fingerprint: Fingerprint | None = None) -> None:
+        self._fingerprint = fingerprint
+        self._rows: dict[DocumentKey, Row] = {}
+        self._positions: dict[tuple[str, str], dict[int, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore {len(self._rows)} documents>"
+
+    async def create(self, fingerprint: Fingerprint) -> list[str]:
+        """Become an index of this fingerprint, unless it is one already."""
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint
+            return ["created the index"]
+        if self._fingerprint != fingerprint:
+            raise StoreMisconfigured("The index holds vectors of another fingerprint: name another index.")
+        return []
+
+    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
+        """Say how each document stands to what is stored."""
+        return [self._standing(candidate, self._rows) for candidate in candidates]
+
+    async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
+        """Return the hashes of the chunks that are stored for these documents; one without chunks is left out."""
+        found = {key: frozenset(chunk.hash for chunk in self._rows[key].chunks) for key in keys if key in self._rows}
+        return {key: hashes for key, hashes in found.items() if hashes}
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Apply a group, all of it or nothing; entry i is what became of change i."""
+        for change in changes:
+            self._check(change)
+        left: frozenset[int] = frozenset()
+        while True:
+            attempt = _Attempt(self._rows, changes)
+            leaving = attempt.run(left)
+            if not leaving:
+                self._rows = attempt.rows
+                return [attempt.outcomes[index] for index in range(len(changes))]
+            left |= leaving
+
+    async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """Remember the next offset of each partition."""
+        self._positions.setdefault((group, topic), {}).update(positions)
+
+    async def load_positions(self, group: str, topic: str) -> dict[int, int]:
+        """Return what save_positions remembered."""
+        return dict(self._positions.get((group, topic), {}))
+
+    async def about(self) -> Fingerprint | None:
+        """Return the fingerprint of the index, or None if there is no index."""
+        return self._fingerprint
+
+    async def search(self, vector: bytes, *, limit: int, tenant: str | None = None) -> list[Hit]:
+        """Return the nearest chunks by cosine distance, nearest first."""
+        if not self._fits(vector):
+            raise RowRejected("The vector is not of this index.", sqlstate="22000")
+        query = _numbers(vector)
+        hits = [
+            Hit(key[0], key[1], ordinal, _cosine(query, _numbers(chunk.vector)), row.title, chunk.text, row.metadata)
+            for key, row in self._rows.items()
+            if tenant in (None, key[0])
+            for ordinal, chunk in enumerate(row.chunks)
+            if chunk.vector is not None
+        ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.tenant, hit.id, hit.ordinal))[:limit]
+
+    async def counts(self) -> Counts:
+        """Count what is stored."""
+        live = [row for row in self._rows.values() if row.content_hash is not None]
+        return Counts(len(live), sum(len(row.chunks) for row in live), len(self._rows) - len(live))
+
+    async def aclose(self) -> None:
+        """Close nothing: what is stored stays readable."""
+
+    @staticmethod
+    def _standing(candidate: Candidate | Change, rows: Mapping[DocumentKey, Row]) -> Standing:
+        row = rows.get((candidate.tenant, candidate.id))
+        if row is None:
+            return Standing.ABSENT
+        verdict = fence.judge(candidate, row.mark)
+        if verdict is fence.Verdict.REDELIVERED:
+            return Standing.REDELIVERED
+        if verdict is fence.Verdict.STALE:
+            return Standing.SUPERSEDED
+        if row.content_hash is None:
+            return Standing.ABSENT
+        return Standing.UNCHANGED if row.content_hash == candidate.content_hash else Standing.CHANGED
+
+    def _check(self, change: Change) -> None:
+        """Refuse what PostgreSQL refuses."""
+        texts = [change.tenant, change.id, change.title or "", change.metadata or ""]
+        texts += [chunk.text for chunk in change.chunks]
+        if any("\0" in text for text in texts):
+            raise RowRejected("A text holds NUL.", sqlstate="22021")
+        if len(change.id.encode()) > 2 * MAX_ID_BYTES:
+            raise RowRejected("The id is too long for an index.", sqlstate="54000")
+        if not all(chunk.vector is None or self._fits(chunk.vector) for chunk in change.chunks):
+            raise RowRejected("A vector is of another length or not finite.", sqlstate="22000")
+
+    def _fits(self, vector: bytes) -> bool:
+        known = self._fingerprint
+        return (known is None or len(vector) == 4 * known.dimensions) and bool(np.isfinite(_numbers(vector)).all())
+
+
+class _Attempt:
+    """One attempt at a group on a copy of the rows; the steps are those of the transaction in ``group.py``."""
+
+    def __init__(self, rows: Mapping[DocumentKey, Row], changes: Sequence[Change]) -> None:
+        self._before = rows
+        self.rows = dict(rows)
+        self.outcomes: dict[int, Outcome] = {}
+        self._changes = changes
+        self._winners: dict[DocumentKey, int] = {}
+
+    def run(self, left: frozenset[int]) -> frozenset[int]:
+        """Apply all but *left*; return the changes that have to leave too, with which this attempt has failed."""
+        self.outcomes = dict.fromkeys(left, Outcome.AGAIN)
+        indices = [index for index in range(len(self._changes)) if index not in left]
+        rounds, surpassed = fence.in_rounds(self._changes, indices)
+        leaving = {index for group in rounds for index in group if not self._apply(index)}
+        for index in leaving:
+            self.outcomes[index] = Outcome.AGAIN
+        self.outcomes.update(dict.fromkeys(surpassed, Outcome.SUPERSEDED))
+        gone = {index for index in leaving if self._changes[index].kind is ChangeKind.PUT}
+        return frozenset(leaving if surpassed else gone)
+
+    def _apply(self, index: int) -> bool:
+        change = self._changes[index]
+        key = (change.tenant, change.id)
+        row = self.rows.get(key)
+        if row is None and change.kind is ChangeKind.TOUCH:
+            return False
+        if row is not None:
+            verdict = fence.judge(change, row.mark)
+            if verdict is not fence.Verdict.NEWER:
+                stale = verdict is fence.Verdict.STALE
+                self.outcomes[index] = Outcome.SUPERSEDED if stale else _SAME_AGAIN[change.kind]
+                return True
+            if change.kind is ChangeKind.TOUCH and change.content_hash != row.content_hash:
+                return False
+        chunks = row.chunks if row is not None and change.kind is ChangeKind.TOUCH else self._chunks(key, change)
+        if chunks is None:
+            return False
+        mark = fence.moved(None if row is None else row.mark, change)
+        self.rows[key] = Row(mark, change.content_hash, change.title, change.metadata, chunks)
+        if key in self._winners:
+            self.outcomes[self._winners[key]] = Outcome.SUPERSEDED
+        self._winners[key] = index
+        self.outcomes[index] = _DONE[change.kind]
+        return True
+
+    def _chunks(self, key: DocumentKey, change: Change) -> tuple[ChunkRow, ...] | None:
+        """Return the chunks with the vectors that are kept filled in; None where one is gone."""
+        stored = self._before[key].chunks if key in self._before else ()
+        vectors = {chunk.hash: chunk.vector for chunk in stored}
+        filled = tuple(
+            ChunkRow(chunk.text, chunk.hash, chunk.tokens, chunk.vector or vectors.get(chunk.hash))
+            for chunk in change.chunks
+        )
+        return None if any(chunk.vector is None for chunk in filled) else filled
+
+
+def _numbers(vector: bytes | None) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    return np.frombuffer(vector or b"", ">f4").astype(np.float64)
+
+
+def _cosine(
+    one: "np.ndarray[tuple[int], np.dtype[np.float64]]", other: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+) -> float:
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))

@@ -1,0 +1,160 @@
+"""How are documents kept in PostgreSQL with pgvector?"""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+
+from consumers.stores.columns import standings_of
+from consumers.stores.connections import Connection, Connections
+from consumers.stores.errors import AT_ONCE, translated
+from consumers.stores.group import GroupWrite, Leaves, stored_ordinals
+from consumers.stores.installation import Installation, read_about
+from consumers.stores.vectors import stored_form
+from schemas import sql
+from schemas.errors import StoreMisconfigured
+from schemas.index import Candidate, Change, Counts, DocumentKey, Fingerprint, Hit, Outcome, Standing
+from schemas.settings import StoreSettings
+
+_ATTEMPTS_AT_ONCE = 4
+_COUNTED_EXACTLY = 100_000
+
+
+class PgVectorStore:
+    """One index, in its own schema. Connections are opened when they are first needed.
+
+    The rules of the fence are in SQL, so that every worker of every version obeys the same.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._connections = Connections(settings)
+        self._index = sql.identifier(settings.index)
+        self._queries = sql.queries({"index": self._index, "vector_schema": ""})
+
+    def __repr__(self) -> str:
+        return f"<PgVectorStore index={self._settings.index} {self._connections!r}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        with translated():
+            await self._connections.aclose()
+
+    async def create(self, fingerprint: Fingerprint) -> list[str]:
+        """Make the index where it is missing and return what was done, in words; nothing if it was all there.
+
+        Safe to run by several at once. Raises StoreMisconfigured where rights or pgvector are missing, where the index
+        is one of another fingerprint, and where there is something to do and ``store.ddl`` is false.
+        """
+        if not self._settings.ddl:
+            if await self.about() == fingerprint:
+                return []
+            raise StoreMisconfigured(
+                f"The index {self._settings.index} is not there as the settings say, and store.ddl is false: have a "
+                "DBA run the SQL that headrace init prints."
+            )
+        with translated():
+            async with self._connections.plain() as connection:
+                return await Installation(self._settings, fingerprint).run(connection)
+
+    def ddl_script(self, fingerprint: Fingerprint) -> str:
+        """Return the SQL that ``create`` would run on an empty database."""
+        return Installation(self._settings, fingerprint).script()
+
+    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
+        """Say how each document stands to what is stored, in one query."""
+        if not candidates:
+            return []
+        with translated():
+            async with self._connections.one() as connection:
+                return await standings_of(connection, self._queries, candidates)
+
+    async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
+        """Return the hashes of the chunks that are stored for these documents; one without chunks is left out."""
+        if not keys:
+            return {}
+        with translated():
+            async with self._connections.one() as connection:
+                stored = await stored_ordinals(connection, self._queries, keys)
+        return {key: frozenset(ordinals) for key, ordinals in stored.items()}
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Apply a group in one transaction; entry i is what became of change i."""
+        if not changes:
+            return []
+        with translated():
+            async with self._connections.one() as connection:
+                return await self._write(connection, changes)
+
+    async def _write(self, connection: Connection, changes: Sequence[Change]) -> list[Outcome]:
+        left: frozenset[int] = frozenset()
+        attempts = 1
+        while True:
+            try:
+                async with connection.transaction(isolation="read_committed"):
+                    return await GroupWrite(connection, self._queries, self._settings.vector_type, changes).run(left)
+            except Leaves as leaving:
+                left |= leaving.indices
+            except asyncpg.PostgresError as error:
+                if error.sqlstate not in AT_ONCE or attempts == _ATTEMPTS_AT_ONCE:
+                    raise
+                attempts += 1
+
+    async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """Remember the next offset of each partition."""
+        partitions = sorted(positions)
+        with translated():
+            async with self._connections.one() as connection:
+                await connection.execute(
+                    self._queries["save_positions"], group, topic, partitions, [positions[p] for p in partitions]
+                )
+
+    async def load_positions(self, group: str, topic: str) -> dict[int, int]:
+        """Return what save_positions remembered."""
+        with translated():
+            async with self._connections.one() as connection:
+                rows = await connection.fetch(self._queries["load_positions"], group, topic)
+        return {row["partition"]: row["next_offset"] for row in rows}
+
+    async def about(self) -> Fingerprint | None:
+        """Return the fingerprint of the index, or None if there is no index."""
+        with translated():
+            async with self._connections.plain() as connection:
+                return await read_about(connection, self._settings.index)
+
+    async def search(self, vector: bytes, *, limit: int, tenant: str | None = None) -> list[Hit]:
+        """Return the nearest chunks by cosine distance, nearest first."""
+        [query] = stored_form([vector], self._settings.vector_type)
+        with translated():
+            async with self._connections.one() as connection, connection.transaction(readonly=True):
+                schema = sql.identifier(self._connections.vector_schema)
+                queries = sql.queries({"index": self._index, "vector_schema": schema})
+                await connection.fetchval(queries["whole_search"])
+                if tenant is None:
+                    rows = await connection.fetch(queries["search"], query, limit)
+                else:
+                    rows = await connection.fetch(queries["search_tenant"], query, limit, tenant)
+        return [Hit(*row) for row in rows]
+
+    async def counts(self) -> Counts:
+        """Count what is stored; a large index is estimated from PostgreSQL's statistics, which costs nothing."""
+        with translated():
+            async with self._connections.one() as connection, connection.transaction(readonly=True):
+                names = (f"{self._index}.documents", f"{self._index}.chunks")
+                seen = await connection.fetchrow(self._queries["estimates"], *names)
+                tombstones = await connection.fetchval(self._queries["count_tombstones"])
+                rows, chunks = (seen["documents"], seen["chunks"]) if seen is not None else (-1, -1)
+                estimated = max(rows, chunks) > _COUNTED_EXACTLY
+                if not estimated:
+                    rows = await connection.fetchval(self._queries["count_documents"])
+                    chunks = await connection.fetchval(self._queries["count_chunks"])
+        return Counts(documents=max(rows - tombstones, 0), chunks=chunks, tombstones=tombstones, estimated=estimated)
