@@ -96,8 +96,8 @@ class Embedding:
                 chunks = await asyncio.to_thread(cut, document.text, document.content_type)
             else:
                 chunks = cut(document.text, document.content_type)
-            if not flight.live:
-                continue
+            if not flight.tracker.live:
+                continue  # given up while its text was cut
             flight.fan_out(chunks)
             growth = 4 * self._dimensions * len(chunks)
             flight.weight += growth

@@ -10,7 +10,7 @@ from consumers.core.decoding import decode
 from consumers.core.flight import Cause, Flight
 from consumers.core.shared import Shared
 from consumers.kafka.source import Delivery, Source
-from schemas.errors import BrokerError, ConfigurationError, InvalidDocument, StoreError
+from schemas.errors import BrokerError, ConfigurationError, IndexMismatch, InvalidDocument, StoreError
 from schemas.events import OddInput, Polled
 from schemas.status import State
 
@@ -52,6 +52,8 @@ class Intake:
             await self._wait_for_room()
             try:
                 deliveries = await self._source.poll(self._budget.room)
+            except IndexMismatch:
+                raise
             except (BrokerError, StoreError, ConfigurationError) as error:
                 await self._wait_after(error)
                 continue

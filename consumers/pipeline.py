@@ -72,7 +72,7 @@ class Pipeline:
             settings.provider,
             fingerprint.dimensions,
             shared,
-            complete=lambda flight: self.writing.store(flight),
+            complete=self._complete,
             condemn=self.settling.condemn,
         )
         self.writing = Writing(
@@ -119,6 +119,9 @@ class Pipeline:
         """Ask for a drain and the end of ``run``."""
         self._stop.set()
 
+    def _complete(self, flight: Flight) -> None:
+        self.writing.store(flight)
+
     async def _give_up(self) -> None:
         """Answer a rebalance: drain, commit, and forget everything, since every partition is taken away."""
         began = time.monotonic()
@@ -144,7 +147,8 @@ class Pipeline:
         self.intake.held = True
         self.embedding.hold()
         deadline = time.monotonic() + self._settings.kafka.drain_timeout_s - LAST_COMMIT_S
-        while time.monotonic() < deadline and not self.shared.conditions.hold and not self._drained():
+        # Three stages and the conditions end this wait: looking is simpler than an event in each.
+        while time.monotonic() < deadline and not (self.shared.conditions.hold or self._drained()):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
         try:
             async with asyncio.timeout(LAST_COMMIT_S):
@@ -157,7 +161,7 @@ class Pipeline:
 
     async def _stop_when_caught_up(self) -> None:
         """Stop once the ends of all partitions, seen at the start, are committed by us or by others of the group."""
-        while self.source.rebalancing:
+        while self.source.rebalancing:  # noqa: ASYNC110 - once, at the start
             await asyncio.sleep(CAUGHT_UP_EVERY_S)
         ends = await self._ends()
         others_at = 0.0

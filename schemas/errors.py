@@ -6,7 +6,8 @@
     ├── ConfigurationError        the settings, the keys or the rights are wrong: an operator has to act
     │   ├── ProviderMisconfigured 401, 403, unknown model, insufficient_quota, wrong vector length
     │   ├── StoreMisconfigured    SQLSTATE 42*, 3F*, 28*; an index of another fingerprint
-    │   └── BrokerMisconfigured   unknown topic, authorization, dead letter too large for its topic
+    │   ├── BrokerMisconfigured   unknown topic, authorization, dead letter too large for its topic
+    │   └── IndexMismatch         the index or the group's positions belong to something else: no waiting mends it
     ├── InvalidDocument           a message that says nothing we can store
     ├── ProviderError
     │   ├── RateLimited           429, or 503 that says when to come back
@@ -19,7 +20,8 @@
     └── BrokerError
         └── BrokerUnavailable     no answer, not enough replicas, time-out of a produce or a commit
 
-Foreign exceptions stop at the adapter that met them and become one of these. The message of each says what an operator can do.
+Foreign exceptions stop at the adapter that met them and become one of these. The message of each says what an
+operator can do.
 """
 
 from typing import ClassVar
@@ -53,6 +55,12 @@ class BrokerMisconfigured(ConfigurationError):
     """Kafka refuses our topics, our rights or our settings, whatever the record."""
 
     part = "broker"
+
+
+class IndexMismatch(ConfigurationError):
+    """The index holds vectors of another fingerprint, or the group's positions belong to another index."""
+
+    part = "store"
 
 
 class InvalidDocument(HeadraceError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from schemas.errors import BrokerMisconfigured
+from schemas.errors import IndexMismatch
 
 OWNER = "headrace"
 
@@ -56,7 +56,7 @@ def commit_metadata(index: str, digest: str) -> str:
 
 
 def start_of(facts: PartitionFacts, index: str, *, policy: Literal["earliest", "latest"], group_is_new: bool) -> Start:
-    """Decide where to begin. Raises BrokerMisconfigured where the group belongs to another index."""
+    """Decide where to begin. Raises IndexMismatch where the group belongs to another index."""
     expected, because = _expected(facts, index, policy=policy, group_is_new=group_is_new)
     if expected < facts.log_start:
         return Start(facts.log_start, Because.LOST, expected)
@@ -76,7 +76,7 @@ def _expected(
     if owner != OWNER:
         return facts.committed, Because.COMMITTED
     if (theirs := rest.partition("/")[0]) != index:
-        raise BrokerMisconfigured(
+        raise IndexMismatch(
             f"the group's position belongs to the index {theirs!r}, this worker writes to {index!r}: "
             f"give each index its own kafka.group, or set store.index = {theirs!r}"
         )

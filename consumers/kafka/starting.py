@@ -20,8 +20,8 @@ async def find_starts(
 ) -> dict[TopicPartition, tuple[Start, int]]:
     """Return for each place where to start, and its end offset.
 
-    *stored* is what the index remembers of our commits. Raises BrokerUnavailable, and BrokerMisconfigured where the
-    group belongs to another index.
+    *stored* is what the index remembers of our commits. Raises BrokerUnavailable, BrokerMisconfigured, and
+    IndexMismatch where the group belongs to another index.
     """
     wanted = list(places)
     if not wanted:

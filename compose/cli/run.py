@@ -1,0 +1,99 @@
+"""``headrace run``: the consumer."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import typer
+import uvloop
+
+from compose.cli.options import configured
+from compose.configuration import Configuration
+from compose.http.server import StatusServer
+from compose.masking import masker
+from compose.reporting import Reporter
+from compose.service import Worker
+from compose.supervisor import supervise
+from consumers.telemetry import logs
+from consumers.telemetry.metrics import Metrics
+from consumers.telemetry.tally import Tally
+from schemas.events import Event, Observer
+
+NEEDED = ("provider.base_url", "provider.model", "provider.dimensions", "store.dsn")
+TICK_S = 1.0
+FORCED = 130
+
+
+def run(
+    *,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", help="Processes; the same as --set worker.workers=N.", min=1)
+    ] = None,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End once what is in the topic now is committed.")
+    ] = False,
+) -> None:
+    """Take documents from Kafka to the index, until stopped.
+
+    SIGTERM and SIGINT drain: calls already sent are finished and what is resolved is committed; a second one ends at
+    once. A part that does not answer is waited for.
+
+    Examples:
+      headrace run
+      headrace run --workers 2
+      headrace run --until-caught-up
+      headrace run --set provider.concurrency=16 --set http.port=0
+    """
+    found = configured(*NEEDED, worker__workers=workers)
+    settings = found.settings
+    if settings.worker.workers > 1:
+        raise typer.Exit(supervise(sys.argv[1:], settings))
+    uvloop.run(work(found, until_caught_up=until_caught_up))
+
+
+async def work(found: Configuration, *, until_caught_up: bool) -> None:
+    """Run one worker in this process, with its status server, logs and metrics."""
+    settings = found.settings
+    logs.configure(settings.telemetry, masker(settings))
+    tally = Tally()
+    listeners: list[Observer] = [tally, logs.EventLog(settings.telemetry.log_level)]
+
+    def observe(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    worker = Worker(settings, observe)
+    reporter = Reporter(worker, tally, observe)
+    metrics = Metrics(settings.telemetry, reporter.status, reporter.instance)
+    listeners.append(metrics)
+    async with AsyncExitStack() as opened:
+        opened.callback(metrics.close)
+        await opened.enter_async_context(StatusServer(settings.http, reporter.status, metrics.exposition))
+        _stop_on_signals(worker.stop)
+        async with asyncio.TaskGroup() as tasks:
+            ticking = tasks.create_task(_tick(reporter))
+            await worker.run(until_caught_up=until_caught_up)
+            ticking.cancel()
+
+
+async def _tick(reporter: Reporter) -> None:
+    while True:
+        reporter.tick()
+        await asyncio.sleep(TICK_S)
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """Drain on the first SIGTERM or SIGINT, end at once on the second."""
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, os._exit, FORCED)
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, first)
