@@ -11,7 +11,7 @@ ARGS =
 .PHONY: help demo test check bench lock clean
 
 # A copied or moved folder must not run the code it was copied from: an installation knows its absolute place.
-$(shell [ "$$(cat .venv/place 2>/dev/null)" = "$$PWD" ] || rm -f .venv/made)
+$(shell [ "$$(cat .venv/place 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/made)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -45,8 +45,8 @@ clean: ## remove what the other targets made
 	find schemas producers consumers compose tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Versions for every supported Python, with hashes and without an address to fetch them from.
-compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-emit-find-links --no-header --no-annotate $(ARGS) --output-file requirements/$(1).txt
+compile = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-annotate $(ARGS) --output-file requirements/$(1).txt
 
 # Wheels only: building a dependency would download a build system that nobody pinned.
 install = echo "installing $$(cat $(1) | grep -c ==) pinned packages, up to a few minutes the first time" && \
@@ -72,7 +72,7 @@ install-project = .venv/bin/python -m pip install --quiet --disable-pip-version-
 	  "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 	  "$$name" -c 'import ensurepip, venv' 2>/dev/null || { bare=$$name; continue; }; \
 	  echo "making .venv with $$("$$name" --version)"; \
-	  rm -rf .venv && "$$name" -m venv .venv && pwd >.venv/place && touch $@; \
+	  rm -rf .venv && "$$name" -m venv .venv && pwd -P >.venv/place && touch $@; \
 	  exit; \
 	done; \
 	if [ -n "$$bare" ]; then \
