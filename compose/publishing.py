@@ -74,8 +74,9 @@ class Publication:
 
     async def _all(self, items: Iterator[Item], producer: DocumentProducer | None) -> None:
         self._feed = feed = Feed(items, _weight)
+        self._limit = limit = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as self._limit:
+            async with limit:
                 async for group in feed:
                     for item in group:
                         if self.tally.interrupted:
@@ -85,7 +86,7 @@ class Publication:
                 if producer is not None:
                     await producer.flush()
         except TimeoutError:
-            if not self._limit.expired():
+            if not limit.expired():
                 raise
         finally:
             feed.close()

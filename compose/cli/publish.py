@@ -83,8 +83,6 @@ def _interruptible(publication: Publication) -> Iterator[None]:
         publication.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-        # asyncio's own handler, which removing ours has taken away as well.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
