@@ -1,0 +1,1 @@
+"""Is all of this true?"""

@@ -1,0 +1,1 @@
+"""The promise of each Protocol, kept by the fake and the real implementation alike."""

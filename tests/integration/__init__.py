@@ -1,0 +1,1 @@
+"""Each part with the real Kafka, PostgreSQL or embedding server."""

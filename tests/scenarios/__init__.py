@@ -1,0 +1,1 @@
+"""Real processes, and the invariant that has to hold when something breaks."""

@@ -1,0 +1,1 @@
+"""The invariants, whatever the order of events."""

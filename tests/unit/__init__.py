@@ -1,0 +1,1 @@
+"""Decisions and values, without a server."""
