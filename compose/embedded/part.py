@@ -19,6 +19,8 @@ Progress = Callable[[str, str], None]
 
 ATTEMPTS = 3
 RETRY_S = 0.05
+DYING_S = 0.2
+"""A process that was sent a kill -9 just now still counts as running for a moment."""
 PORT_WAIT_S = 10.0
 
 
@@ -98,7 +100,7 @@ class Part(ABC):
         Raises PartFailed, with the end of its log, if it dies or stays silent, and ConfigurationError if the port
         that was asked for is taken or something is not installed.
         """
-        if self.running:
+        if self._child is not None and not await self._child.ended(within=DYING_S):
             return
         began = time.monotonic()
         self._observe(self.name, "starting")
