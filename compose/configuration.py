@@ -65,7 +65,7 @@ def load(
     in_file = from_file(path, problems) if path is not None else ()
     given = dict(chain(in_file, from_environment(environ, problems), from_flags(flags, problems)))
     if not any(name in given for name in SERVERS):
-        given = _from_stack((stack or running_stack)()) | given
+        given = _from_stack(stack() if stack else running_stack(environ)) | given
     settings = _validate(given, problems)
     sources = {name: given[name].source if name in given else "default" for name in fields()}
     return Configuration(settings, sources, path)

@@ -16,7 +16,7 @@ from schemas.errors import ConfigurationError
 from schemas.settings import Section, Settings
 
 PREFIX = "HEADRACE_"
-OTHER_VARIABLES = ("HEADRACE_CONFIG", "HEADRACE_STATE", "HEADRACE_TEST_STACK")
+OTHER_VARIABLES = ("HEADRACE_CACHE", "HEADRACE_CONFIG", "HEADRACE_STATE", "HEADRACE_TEST_STACK")
 """Variables that are read elsewhere, and are no settings."""
 
 

@@ -99,3 +99,29 @@ def told_origin(told: Headers, prefix: str) -> Origin | None:
         )
     except (KeyError, ValueError):
         return None
+
+
+def from_message(message: Message) -> DeadLetter:
+    """Read what lies in a dead-letter topic. What its headers do not tell is empty, 0, or the record's own place."""
+    told = {
+        name[len(headers.DLQ_PREFIX) :]: value.decode("utf-8", "backslashreplace")
+        for name, value in message.headers
+        if name.startswith(headers.DLQ_PREFIX)
+    }
+    attempts, replays = (_number(told.get(name, "")) for name in ("attempts", "replays"))
+    failure = Failure(
+        stage=told.get("stage", ""),
+        code=told.get("code", ""),
+        message=told.get("message", ""),
+        attempts=attempts,
+        first_failed_at=told.get("first-failed-at", ""),
+        failed_at=told.get("failed-at", ""),
+    )
+    origin = told_origin(message.headers, headers.DLQ_PREFIX) or message.place
+    group, index, software = (told.get(name, "") for name in ("group", "index", "software"))
+    return DeadLetter(message, origin, failure, group, index, replays, software)
+
+
+def _number(text: str) -> int:
+    # Python refuses to read thousands of digits, and nobody has tried that often.
+    return int(text) if text.isdecimal() and len(text) < len(str(2**63)) else 0

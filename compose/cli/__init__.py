@@ -4,6 +4,8 @@ A command is a function in a module of its own, and is imported only when its na
 answer at once, and Kafka's client alone takes longer than that to import.
 """
 
+import io
+import logging
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -70,11 +72,20 @@ SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and leave through SystemExit with its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_output()
     try:
         program = build(given)
     except Exception as error:  # noqa: BLE001 - a command that can not be imported says so in words as well
         sys.exit(report(error, debug="--debug" in given))
     program(given, prog_name="headrace")
+
+
+def _prepare_output() -> None:
+    """Let no character fail on a terminal that can not show it, and no client's log line stand between ours."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
 def build(arguments: Collection[str]) -> typer.Typer:
@@ -111,8 +122,9 @@ def _add(app: typer.Typer, command: Command, *, load: bool) -> None:
         return
     function = getattr(import_module(f"compose.cli.{command.module}"), command.function)
     text = getdoc(function) or command.help
-    # \b keeps the help's formatter from filling the examples into one paragraph.
-    text = text.replace("\nExamples:\n", "\n\b\nExamples:\n")
+    if "\b" not in text:
+        # It keeps the help's formatter from filling the examples into one paragraph.
+        text = text.replace("\nExamples:\n", "\n\b\nExamples:\n")
     guard = guarded(function, debug=lambda: invocation().debug)
     app.command(command.name, help=text, short_help=command.help)(with_common_options(guard, settings=command.settings))
 

@@ -1,0 +1,69 @@
+"""How does a command speak? Answers on standard output, messages on standard error, colours on terminals only."""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+UNLIMITED = 100_000
+"""Columns where nobody looks: a line that a program reads is not to be broken."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""C0 and C1 but for tab and newline, what turns the direction of writing, lone surrogates."""
+
+
+def stdout() -> Console:
+    """Return the console for answers. Text is printed as it is: a document may look like markup or like an emoji."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """Return the console for messages."""
+    return _console(stderr=True)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: str = "") -> None:
+    """Print a table; *numbers* names the columns to be aligned at their right, separated by blanks."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+    for column in columns:
+        right = column in numbers.split()
+        table.add_column(column.upper(), justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    console.file.writelines(line.rstrip() + "\n" for line in captured.get().splitlines())
+
+
+def readable(text: str) -> str:
+    """Write control characters as escapes: a key or a message must not move the cursor of whoever looks at it."""
+    return CONTROL.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def readable_bytes(raw: bytes | None) -> str:
+    """Write anybody's bytes: text as it is, other bytes as hexadecimal escapes, nothing as null."""
+    return "null" if raw is None else readable(raw.decode("utf-8", "backslashreplace"))
+
+
+def one_line(text: str) -> str:
+    """Return text with every run of white space as one blank."""
+    return " ".join(text.split())
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = UNLIMITED
+    return console
