@@ -90,8 +90,9 @@ def _in_order(data: Sequence[_Item], count: int) -> Sequence[_Item]:
     ordered = dict(zip(places, data, strict=True))
     if len(ordered) != count:
         raise MalformedReply("several vectors claim to belong to the same text")
-    if min(places) != 0 or max(places) != count - 1:
-        raise MalformedReply(f"a vector claims to belong to text {max(places)} of {count}, counted from 0")
+    strange = [place for place in places if not 0 <= place < count]
+    if strange:
+        raise MalformedReply(f"a vector claims to belong to text {strange[0]} of {count}, counted from 0")
     return [ordered[place] for place in range(count)]
 
 
@@ -111,9 +112,9 @@ def _checked(packed: Sequence[bytes], width: int, faults: dict[int, str]) -> lis
     matrix = matrix.reshape(len(sound), -1)
     with np.errstate(all="ignore"):
         squares = np.vecdot(matrix, matrix)
-    swapped = matrix.astype(">f4").tobytes()
+    swapped = memoryview(matrix.astype(">f4")).cast("B")
     for row, i in enumerate(sound):
-        vectors[i] = swapped[row * width : (row + 1) * width]
+        vectors[i] = bytes(swapped[row * width : (row + 1) * width])
     # The sum of squares is finite and above 0 for all but strange vectors: only those are looked at one by one.
     for row in np.flatnonzero(~(np.isfinite(squares) & (squares > 0))).tolist():
         fault = _direction_fault(matrix[row])

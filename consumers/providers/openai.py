@@ -108,8 +108,11 @@ class OpenAIProvider:
 
     async def _post(self, texts: Sequence[str]) -> bytes:
         """Return the body of a success; raise what a refusal means."""
-        request, headers = self._request(texts), self._headers()
-        async with self._open().post(self._url, data=request, headers=headers, allow_redirects=False) as response:
+        request = self._request(texts)
+        # The headers stay out of the local variables, which some traceback printers show: they hold the key.
+        async with self._open().post(
+            self._url, data=request, headers=self._headers(), allow_redirects=False
+        ) as response:
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise self._explain(response.status, await _read(response, ERROR_BODY), response.headers)
             most = ENVELOPE + len(texts) * BYTES_A_NUMBER * (self._settings.dimensions or ASSUMED_DIMENSIONS)
