@@ -16,7 +16,7 @@ from pydantic import SecretStr, ValidationError
 from compose.embedded.discovery import running_stack
 from compose.embedded.endpoints import Endpoints
 from compose.layers import Given, fields, from_environment, from_file, from_flags, nearest, variable
-from compose.masking import masked_url
+from compose.masking import masked_secret, masked_url
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -93,8 +93,7 @@ def masked(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, SecretStr):
-        text = value.get_secret_value()
-        return masked_url(text) if "://" in text else "***"
+        return masked_secret(value.get_secret_value())
     if isinstance(value, str):
         return masked_url(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from schemas.settings import Settings
 
@@ -13,15 +13,26 @@ MASK = "***"
 SHORTEST = 4
 """A shorter secret would tear holes into ordinary words, and is found out without our help."""
 
-_USER_INFORMATION = re.compile(r"(?<=://)(?P<user>[^:@/?#\s]*):[^\s\"']*(?=@)")
+SECRET_FILES = ("sasl_password_file", "api_key_file")
+
+_USER_INFORMATION = re.compile(r"(?<=://)(?P<user>[^:@/?#\s]*):[^/?#\s\"']*(?=@)")
+_ANYTHING_BEFORE_AN_AT = re.compile(r"(?<=://)(?P<user>[^:@/?#\s]*):.*(?=@)", re.DOTALL)
 _IN_QUERY = re.compile(r"(?i)(?P<name>[?&](?:[a-z_-]*(?:password|token|secret|key))=)[^&#\s\"']*")
 
 
-def masked_url(url: str) -> str:
+def masked_url(text: str) -> str:
     """Replace the password of every URL in a text by ***, wherever it stands: ``postgresql://user:***@host/db``."""
-    if "://" not in url:
-        return url
-    return _IN_QUERY.sub(rf"\g<name>{MASK}", _USER_INFORMATION.sub(rf"\g<user>:{MASK}", url))
+    if "://" not in text:
+        return text
+    return _IN_QUERY.sub(rf"\g<name>{MASK}", _USER_INFORMATION.sub(rf"\g<user>:{MASK}", text))
+
+
+def masked_secret(secret: str) -> str:
+    """Return what may be shown of a secret: of a URL all but its password, of anything else nothing.
+
+    People forget to quote the / in a password, so everything up to the last @ is taken for it.
+    """
+    return masked_url(_ANYTHING_BEFORE_AN_AT.sub(rf"\g<user>:{MASK}", secret)) if "://" in secret else MASK
 
 
 def masker(settings: Settings) -> Callable[[str], str]:
@@ -38,18 +49,18 @@ def masker(settings: Settings) -> Callable[[str], str]:
     return mask
 
 
-def _secrets(settings: Settings) -> Iterator[str]:
-    kafka, provider = settings.kafka, settings.provider
-    for secret in (kafka.sasl_password, kafka.ssl_key_password, provider.api_key):
-        if isinstance(secret, SecretStr):
-            yield secret.get_secret_value()
-    for file in (kafka.sasl_password_file, provider.api_key_file):
-        if file is not None and (text := _read(Path(file))):
-            yield text
-    urls = [settings.store.dsn.get_secret_value() if settings.store.dsn else "", provider.base_url or ""]
-    for url in urls:
-        if password := _password(url):
-            yield password
+def _secrets(section: BaseModel) -> Iterator[str]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _secrets(value)
+        elif isinstance(value, SecretStr):
+            text = value.get_secret_value()
+            yield _password(text) or "" if "://" in text else text
+        elif isinstance(value, str) and name in SECRET_FILES:
+            yield _read(Path(value))
+        elif isinstance(value, str) and "://" in value:
+            yield _password(value) or ""
 
 
 def _read(file: Path) -> str:
