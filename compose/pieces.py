@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeAlias
+
+BinaryFile: TypeAlias = "io.BufferedReader[Any]"
 
 CHUNK = 64 * 1024
 BOM = b"\xef\xbb\xbf"
@@ -33,7 +36,7 @@ class Piece:
     raw: bytes | None
 
 
-def layout_of(file: io.BufferedReader) -> Layout | None:
+def layout_of(file: BinaryFile) -> Layout | None:
     """Look at how a file begins, without reading on; None where it does not begin with a JSON object or array.
 
     An object that does not end on the line it begins on is printed for people, so that lines mean nothing.
@@ -48,22 +51,21 @@ def layout_of(file: io.BufferedReader) -> Layout | None:
     return None
 
 
-def pieces(file: io.BufferedReader, layout: Layout, limit: int) -> Iterator[Piece]:
+def pieces(file: BinaryFile, layout: Layout, limit: int) -> Iterator[Piece]:
     """Yield the values of a file in order; of one longer than *limit* bytes only where it begins."""
     return _lines(file, limit) if layout is Layout.LINES else _Splitter(limit, layout is Layout.ARRAY).split(file)
 
 
-def _lines(file: io.BufferedReader, limit: int) -> Iterator[Piece]:
+def _lines(file: BinaryFile, limit: int) -> Iterator[Piece]:
     number = 0
     while line := file.readline(limit + 2):
         number += 1
-        whole: bytes | None = line.removeprefix(BOM).strip(_SPACE) if number == 1 else line.strip(_SPACE)
-        if len(line) > limit and not line.endswith(b"\n"):
-            whole = None
-            while (rest := file.readline(CHUNK)) and not rest.endswith(b"\n"):
-                pass
-        if whole is None or whole:
-            yield Piece(number, whole)
+        whole = (line.removeprefix(BOM) if number == 1 else line).strip(_SPACE)
+        cut = len(line) > limit and not line.endswith(b"\n")
+        if whole or cut:
+            yield Piece(number, None if cut or len(whole) > limit else whole)
+        while cut and line and not line.endswith(b"\n"):
+            line = file.readline(CHUNK)
 
 
 class _Splitter:
@@ -81,11 +83,10 @@ class _Splitter:
         self._too_long = False
         self._ended = False
 
-    def split(self, file: io.BufferedReader) -> Iterator[Piece]:
-        first = True
+    def split(self, file: BinaryFile) -> Iterator[Piece]:
+        yield from self._feed(file.read(len(BOM)).removeprefix(BOM))
         while chunk := file.read1(CHUNK):
-            yield from self._feed(chunk.removeprefix(BOM) if first else chunk)
-            first = False
+            yield from self._feed(chunk)
         # What is left is a value that does not end, or what stands behind the array; the array has to end as well.
         if self._held or self._too_long:
             yield self._take()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from compose.pieces import Layout, Piece, layout_of, pieces
+from compose.pieces import BinaryFile, Layout, Piece, layout_of, pieces
 from consumers.core.decoding import decode
 from producers.documents import record_of
 from schemas import headers
@@ -129,7 +129,7 @@ class Reading:
         with open(0, "rb", closefd=False) as file:
             yield from self._read_open(file, "standard input", self.form, "stdin")
 
-    def _read_open(self, file: io.BufferedReader, source: str, form: Format, name: str) -> Iterator[Item]:
+    def _read_open(self, file: BinaryFile, source: str, form: Format, name: str) -> Iterator[Item]:
         if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
             yield Refusal(source, None, "invalid-document", "this is UTF-16, UTF-8 is needed")
         elif form in CONTENT_TYPES:
@@ -154,7 +154,7 @@ class Reading:
             reason = f"the document names another tenant than {self.tenant}" if other else str(error)
             return Refusal(source, piece.line, error.code, reason)
 
-    def _whole(self, file: io.BufferedReader, source: str, form: Format, name: str) -> Item:
+    def _whole(self, file: BinaryFile, source: str, form: Format, name: str) -> Item:
         raw = file.read(self.max_document_bytes + 1)
         if len(raw) > self.max_document_bytes:
             return self._value(Piece(1, None), source)

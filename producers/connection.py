@@ -5,7 +5,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 
 from producers.errors import broker_errors
 from schemas.errors import BrokerMisconfigured
@@ -100,13 +100,16 @@ async def probe(settings: KafkaSettings, *, timeout_s: float = 10.0) -> None:
         try:
             with broker_errors(f"connecting to {server}"):
                 host, port = address(server)
-                async with asyncio.timeout(timeout_s):
-                    connection = await create_conn(host, port, **options)
+                connection = AIOKafkaConnection(host, port, **options)
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        await connection.connect()
+                finally:
+                    connection.close()
         except Exception:
             if place == len(named):
                 raise
         else:
-            connection.close()
             return
 
 
