@@ -96,8 +96,8 @@ class Worker:
         self._stop = asyncio.Event()
         try:
             self._chunker = Chunker(settings.chunking)
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"chunking.tokenizer can not be used: {error}") from None
+        except ValueError as error:
+            raise ConfigurationError(f"the settings of [chunking] can not be used: {error}") from None
 
     def stop(self) -> None:
         """Drain and end."""

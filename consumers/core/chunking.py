@@ -35,7 +35,7 @@ class Chunker:
     """Cut texts by one set of settings."""
 
     def __init__(self, settings: ChunkingSettings) -> None:
-        """Prepare both splitters. Raises OSError or ValueError when the tokenizer's file is not usable."""
+        """Prepare both splitters. Raises ValueError where the tokenizer's file or the overlap is not usable."""
         self._kind = settings.kind
         if settings.tokenizer is None:
             size, overlap = settings.max_tokens * CHARACTERS_PER_TOKEN, settings.overlap * CHARACTERS_PER_TOKEN
@@ -46,8 +46,11 @@ class Chunker:
             path, size, overlap = settings.tokenizer, settings.max_tokens, settings.overlap
             # A token is at least one byte and a character at most four, so that many characters always fit.
             self._whole = size // 4
-            self._text = TextSplitter.from_huggingface_tokenizer_file(path, size, overlap)
-            self._markdown = MarkdownSplitter.from_huggingface_tokenizer_file(path, size, overlap)
+            try:
+                self._text = TextSplitter.from_huggingface_tokenizer_file(path, size, overlap)
+                self._markdown = MarkdownSplitter.from_huggingface_tokenizer_file(path, size, overlap)
+            except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+                raise ValueError(f"chunking.tokenizer = {path!r}: {error}") from None
 
     def split(self, text: str, content_type: str | None) -> list[str]:
         """Return the pieces of *text*, at least one, none of them empty.

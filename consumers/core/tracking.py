@@ -16,15 +16,16 @@ class PartitionTracker:
     reaches 0 behind markers too.
     """
 
-    __slots__ = ("_expected", "_resolved", "_unresolved", "live", "partition")
+    __slots__ = ("_expected", "_received", "_unresolved", "live", "partition")
 
     def __init__(self, partition: int, start: int) -> None:
         """Begin at *start*, the first offset that will be read."""
         self.partition = partition
         self.live = True
         self._expected = start
-        self._unresolved: deque[tuple[int, float]] = deque()
-        self._resolved: set[int] = set()
+        self._received: deque[tuple[int, float]] = deque()
+        """What was received from the oldest unresolved message on, in order, each with its time."""
+        self._unresolved: set[int] = set()
 
     def __repr__(self) -> str:
         state = "live" if self.live else "closed"
@@ -38,17 +39,17 @@ class PartitionTracker:
     @property
     def position(self) -> int:
         """The next offset to commit: everything below it is resolved."""
-        return self._unresolved[0][0] if self._unresolved else self._expected
+        return self._received[0][0] if self._received else self._expected
 
     @property
     def unresolved(self) -> int:
         """How many received messages are not resolved."""
-        return len(self._unresolved) - len(self._resolved)
+        return len(self._unresolved)
 
     @property
     def oldest(self) -> float | None:
         """When the oldest unresolved message was received, or None."""
-        return self._unresolved[0][1] if self._unresolved else None
+        return self._received[0][1] if self._received else None
 
     def track(self, offset: int, now: float = 0.0) -> None:
         """Hold the position at *offset* until it is resolved.
@@ -57,7 +58,8 @@ class PartitionTracker:
         """
         if offset < self._expected:
             raise ValueError(f"offset {offset} of partition {self.partition} was received already")
-        self._unresolved.append((offset, now))
+        self._received.append((offset, now))
+        self._unresolved.add(offset)
         self._expected = offset + 1
 
     def track_all(self, offsets: Iterable[int], now: float) -> None:
@@ -77,17 +79,15 @@ class PartitionTracker:
         """
         if not self.live:
             return None
-        waiting = self._unresolved
-        if waiting and offset == waiting[0][0]:
-            waiting.popleft()
-            resolved = self._resolved
-            while resolved and waiting[0][0] in resolved:
-                resolved.remove(waiting.popleft()[0])
-            return self.position
-        if not waiting or offset in self._resolved or not waiting[0][0] < offset < self._expected:
+        if offset not in self._unresolved:
             raise ValueError(f"offset {offset} of partition {self.partition} is not waiting to be resolved")
-        self._resolved.add(offset)
-        return None
+        self._unresolved.remove(offset)
+        received, unresolved = self._received, self._unresolved
+        if offset != received[0][0]:
+            return None
+        while received and received[0][0] not in unresolved:
+            received.popleft()
+        return self.position
 
     def close(self) -> None:
         """Give the partition up: whatever finishes later moves nothing."""
