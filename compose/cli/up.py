@@ -111,10 +111,12 @@ def _signals(stack: Stack, stopping: asyncio.Event) -> Iterator[None]:
         stopping.set()
 
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
+    under_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (under_nohup and number is signal.SIGHUP)]
+    for number in heard:
         loop.add_signal_handler(number, asked)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number in heard:
             loop.remove_signal_handler(number)

@@ -37,9 +37,10 @@ def command(cache: Path) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "compose.embedded.jars", str(cache))
 
 
-def fetched_megabytes(cache: Path) -> int:
-    """Say how much of a download that is under way has come."""
-    return sum(jar.stat().st_size for jar in _draft(cache).glob("repository/**/*.jar")) // 1_000_000
+def fetched(cache: Path) -> str:
+    """Say in words how much of a download that is under way has come: descriptions first, then the jars."""
+    sizes = [path.stat().st_size for path in _draft(cache).glob("repository/**/*.*") if path.is_file()]
+    return f"{len(sizes)} files, {sum(sizes) // 1_000_000} MB so far"
 
 
 def fetch(cache: Path) -> None:

@@ -106,12 +106,10 @@ class KafkaBroker(Part):
             raise PartFailed(f"Kafka could not be downloaded from Maven Central; the end of {log}:\n{tail(log)}")
 
     async def _tell_progress(self, cache: Path) -> None:
-        told = 0
         while True:
             await asyncio.sleep(PROGRESS_S)
-            if (fetched := jars.fetched_megabytes(cache)) > told:
-                self._observe(self.name, f"downloaded {fetched} MB")
-                told = fetched
+            with suppress(OSError):  # a file was renamed under our eyes
+                self._observe(self.name, jars.fetched(cache))
 
     def _make_data_folder(self) -> None:
         """Mark a new log directory as Kafka's own tool would; one without the mark was never used, and goes."""

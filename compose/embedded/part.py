@@ -169,7 +169,9 @@ class Part(ABC):
         remembered = self.ports or read_json(self.folder / "ports.json")
         for name in self.port_names:
             known = remembered.get(name)
-            self.ports[name] = known if isinstance(known, int) and ports.is_free(known) else ports.pick()
+            if not (isinstance(known, int) and ports.is_free(known)):
+                known = ports.pick(besides=self.ports.values())
+            self.ports[name] = known
         if self._wanted_port is not None:
             if not ports.is_free(self._wanted_port):
                 raise ConfigurationError(f"port {self._wanted_port} for {self.name} is taken: choose another")

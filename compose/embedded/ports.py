@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Collection
 
 HOST = "127.0.0.1"
 LOWEST, HIGHEST = 15_000, 32_000
@@ -20,11 +21,11 @@ def is_free(port: int) -> bool:
     return True
 
 
-def pick() -> int:
+def pick(*, besides: Collection[int] = ()) -> int:
     """Return a free port, a random one, so that two stacks that start together hardly meet."""
     while True:
         port = random.randint(LOWEST, HIGHEST)  # noqa: S311 - not a secret
-        if is_free(port):
+        if port not in besides and is_free(port):
             return port
 
 

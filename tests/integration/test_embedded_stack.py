@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from compose.embedded import discovery, ports
+from compose.embedded.kafka import KafkaBroker
 from compose.embedded.processes import identity, record
 from compose.embedded.stack import Endpoints, FolderInUse, PartFailed, Stack, temporary_stack
 from schemas.errors import ConfigurationError
@@ -283,6 +284,16 @@ async def test_a_start_cancelled_at_any_point_leaves_nothing(after: float) -> No
         await starting
     assert descendants() == before
     assert not any(path.exists() for path in seen)
+
+
+async def test_the_start_of_a_single_part_cancelled_leaves_nothing(folder: Path) -> None:
+    before = descendants()
+    starting = asyncio.create_task(KafkaBroker(folder).start())
+    await until(lambda: descendants() - before)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert descendants() == before
 
 
 async def test_a_stop_that_is_cancelled_still_ends_every_process(folder: Path) -> None:
