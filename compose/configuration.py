@@ -46,7 +46,8 @@ class Configuration:
 
     def shown(self) -> list[Shown]:
         """Return every setting in the order of their sections, ready to be printed."""
-        return [Shown(name, masked(value_of(self.settings, name)), self.sources[name]) for name in fields()]
+        values = {name: value_of(self.settings, name) for name in fields()} | {"kafka.group": self.settings.group}
+        return [Shown(name, masked(value), self.sources[name]) for name, value in values.items()]
 
 
 def load(

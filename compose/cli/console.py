@@ -3,10 +3,10 @@
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -31,20 +31,30 @@ def print_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
-def print_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: str = "") -> None:
-    """Print a table; *numbers* names the columns to be aligned at their right, separated by blanks."""
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: str = "") -> Table:
+    """Return a table; *numbers* names the columns to be aligned at their right, separated by blanks."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
     for column in columns:
         right = column in numbers.split()
         table.add_column(column.upper(), justify="right" if right else "left", no_wrap=right)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
+    return table
+
+
+def show(console: Console, *lines: RenderableType) -> None:
+    """Print; where nobody looks without the blanks with which tables fill up their lines."""
     if console.is_terminal:
-        console.print(table)
+        console.print(*lines, sep="\n")
         return
     with console.capture() as captured:
-        console.print(table)
+        console.print(*lines, sep="\n")
     console.file.writelines(line.rstrip() + "\n" for line in captured.get().splitlines())
+
+
+def indented(text: Text | str, by: int) -> Padding:
+    """Return text that keeps its distance from the left in every line."""
+    return Padding(text, (0, 0, 0, by), expand=False)
 
 
 def readable(text: str) -> str:

@@ -8,11 +8,11 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from compose import dead_letters
-from compose.cli.console import one_line, print_json, print_table, readable, readable_bytes, stdout
+from compose.cli.console import indented, one_line, print_json, readable, readable_bytes, stdout, table_of
+from compose.cli.console import show as show_on
 from compose.cli.options import Json, configured
 from compose.dead_letters import Filter, Letter, Stats
 from schemas import headers
@@ -62,7 +62,7 @@ async def list_letters(
             _print_letter(console, letter)
     else:
         columns = ("place", "failed at", "stage", "code", "origin", "tenant", "key", "message")
-        print_table(console, columns, [_row(one) for one in letters])
+        show_on(console, table_of(columns, [_row(one) for one in letters]))
 
 
 async def show(
@@ -136,9 +136,8 @@ def _print_letter(console: Console, one: Letter) -> None:
     head = Text(f"{place:<9} ", style="bold cyan")
     head.append(code, style="bold red").append(f"  in {stage}, {failed_at[:19].replace('T', ' ')}", style="dim")
     whose = f", tenant {tenant}" if one.tenant not in (None, "default") else ""
-    console.print(head)
-    console.print(Padding(Text(message), (0, 0, 0, 10), expand=False))
-    console.print(Padding(Text(f"key {key}{whose}, from {origin}", style="dim"), (0, 0, 1, 10), expand=False))
+    whence = Text(f"key {key}{whose}, from {origin}", style="dim")
+    show_on(console, head, indented(message, 10), indented(whence, 10), "")
 
 
 def _print_whole(console: Console, letter: DeadLetter) -> None:
@@ -179,8 +178,7 @@ def _print_stats(console: Console, counted: Stats) -> None:
     hours = {hour.replace("T", " "): count for hour, count in counted.hours.items()}
     for title, counts in (("code", counted.codes), ("stage", counted.stages), ("hour (UTC)", hours)):
         if counts:
-            console.print()
-            print_table(console, (title, "count", ""), _bars(counts), "count")
+            show_on(console, "", table_of((title, "count", ""), _bars(counts), "count"))
 
 
 def _bars(counts: Mapping[str, int]) -> list[tuple[str, str, str]]:

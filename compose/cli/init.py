@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from compose.cli.console import print_json, print_table, stderr, stdout
+from compose.cli.console import print_json, show, stderr, stdout, table_of
 from compose.cli.options import Json, configured
 from compose.service import fingerprint_of
 from consumers.stores.pgvector import PgVectorStore
@@ -50,10 +50,8 @@ async def init(as_json: Json = False, sql: SQL = False) -> None:  # noqa: FBT002
 def _tell(topics: list[Ensured], done: list[str], settings: Settings, *, dba: bool) -> None:
     """Say what became of each; on standard error where standard output takes the SQL."""
     console = stderr() if dba else stdout()
-    print_table(
-        console, ("topic", "partitions", ""), [(one.name, one.partitions, _became(one)) for one in topics], "partitions"
-    )
-    console.print()
+    rows = [(one.name, one.partitions, _became(one)) for one in topics]
+    show(console, table_of(("topic", "partitions", "state"), rows, "partitions"), "")
     index = settings.store.index
     if dba:
         console.print(f"index {index}: store.ddl is false, so have a DBA run the SQL on standard output")

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
-from compose.cli.console import one_line, print_json, readable, stdout
+from compose.cli.console import indented, one_line, print_json, readable, show, stdout
 from compose.cli.options import Json, configured
 from consumers.providers.openai import OpenAIProvider
 from consumers.stores.pgvector import PgVectorStore
@@ -68,10 +67,7 @@ def print_hit(console: Console, hit: Hit) -> None:
     if hit.ordinal:
         head.append(f" #{hit.ordinal}", style="dim")
     snippet = readable(one_line(hit.text))
-    console.print(head)
-    console.print(
-        Padding(Text(snippet if len(snippet) <= SNIPPET else f"{snippet[:SNIPPET]}…"), (0, 0, 1, 7), expand=False)
-    )
+    show(console, head, indented(snippet if len(snippet) <= SNIPPET else f"{snippet[:SNIPPET]}…", 7), "")
 
 
 def _see_that_it_compares(stored: Fingerprint | None, settings: Settings) -> None:

@@ -1,0 +1,60 @@
+"""``headrace check``: what is wrong, before it runs."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from compose.checking import Finding
+from compose.checking import check as find
+from compose.cli.console import indented, print_json, readable, show, stdout, table_of
+from compose.cli.errors import WRONG
+from compose.cli.options import Json, configured
+from compose.configuration import Configuration
+
+STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither the settings nor what is ok.")]
+
+
+async def check(quiet: Quiet = False, as_json: Json = False) -> None:  # noqa: FBT002 - flags
+    """Say what is wrong with the configuration, before it runs.
+
+    Shows every setting and where it comes from, then connects to Kafka, PostgreSQL and the provider and looks at the
+    topics, the index and one real embedding. Changes nothing. The exit code is 2 if anything is wrong.
+
+    Examples:
+        headrace check
+        headrace check --quiet
+        headrace check --json | jq '.findings[] | select(.level != "ok")'
+    """
+    configuration = configured()
+    findings = await find(configuration)
+    if as_json:
+        file = None if configuration.file is None else str(configuration.file)
+        settings = {one.name: {"value": one.value, "source": one.source} for one in configuration.shown()}
+        print_json({"file": file, "settings": settings, "findings": findings})
+    else:
+        _print(configuration, findings, quiet=quiet)
+    if any(one.level == "wrong" for one in findings):
+        raise typer.Exit(WRONG)
+
+
+def _print(configuration: Configuration, findings: list[Finding], *, quiet: bool) -> None:
+    console = stdout()
+    if not quiet:
+        rows = [
+            (one.name, readable(one.value), Text(one.source, style="dim" if one.source == "default" else "cyan"))
+            for one in configuration.shown()
+        ]
+        show(console, table_of(("setting", "value", "from"), rows), "")
+    for one in findings:
+        if one.level == "ok" and quiet:
+            continue
+        head = Text(f"{one.level:<8} ", style=STYLES[one.level]).append(f"{one.part:<9} ", style="dim")
+        show(console, head.append(readable(one.text), style=""))
+        if one.mend:
+            show(console, indented(f"-> {one.mend}", 19))
+    counts = {level: sum(one.level == level for one in findings) for level in ("wrong", "warning")}
+    if not any(counts.values()):
+        console.print("all is well")

@@ -1,0 +1,176 @@
+"""``headrace status``: lag, rates and states, once or every second."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Group as Lines
+from rich.console import RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from compose.cli.console import print_json, readable, show, stdout, table_of
+from compose.cli.errors import FAILED
+from compose.cli.options import Json, configured
+from compose.overview import IndexPart, KafkaPart, Lookout, Overview
+from schemas.settings import Settings
+from schemas.status import State, Status
+
+EVERY_S = 1.0
+STATE_STYLES = {State.STUCK: "bold red", State.BLOCKED: "bold red", State.RUNNING: "green", State.IDLE: "green"}
+NEEDED_PARTS = ("kafka", "index")
+
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Look again each second, until Ctrl-C.")]
+
+
+async def status(watch: Watch = False, as_json: Json = False) -> None:  # noqa: FBT002 - flags
+    """Show lag, rates and states.
+
+    Lag, members and dead letters are what Kafka says of the whole group; the worker is the one that answers at
+    http.host and http.port. Works also while parts are down: it says which. The exit code is 1 if Kafka or the
+    database does not answer.
+
+    Examples:
+        headrace status
+        headrace status --watch
+        headrace status --json | jq .kafka.lag
+    """
+    settings = configured().settings
+    async with Lookout(settings) as lookout:
+        if watch:
+            try:
+                await _watch(lookout, settings, as_json=as_json)
+            except asyncio.CancelledError:
+                # Ctrl-C is how one stops watching, and no failure.
+                return
+        overview = await lookout.look()
+    if as_json:
+        print_json(overview)
+    else:
+        show(stdout(), rendered(overview, settings))
+    if any(part in overview.problems for part in NEEDED_PARTS):
+        raise typer.Exit(FAILED)
+
+
+async def _watch(lookout: Lookout, settings: Settings, *, as_json: bool) -> None:
+    console = stdout()
+    if as_json:
+        while True:
+            sys.stdout.write(msgspec.json.encode(await lookout.look()).decode() + "\n")
+            sys.stdout.flush()
+            await asyncio.sleep(EVERY_S)
+    if not console.is_terminal:
+        while True:
+            show(console, rendered(await lookout.look(), settings), "")
+            await asyncio.sleep(EVERY_S)
+    with Live(rendered(await lookout.look(), settings), console=console, auto_refresh=False) as live:
+        while True:
+            await asyncio.sleep(EVERY_S)
+            live.update(rendered(await lookout.look(), settings), refresh=True)
+
+
+def rendered(overview: Overview, settings: Settings) -> RenderableType:
+    """Return an overview as text and a table."""
+    lines: list[RenderableType] = []
+    if overview.kafka is not None:
+        lines += _kafka(overview.kafka)
+    if overview.index is not None:
+        lines.append(_labelled("index", _index(overview.index)))
+    if overview.worker is not None:
+        lines += _worker(overview.worker, settings)
+    lines += [
+        _labelled(part, why, style="red" if part in NEEDED_PARTS else "dim") for part, why in overview.problems.items()
+    ]
+    return Lines(*lines)
+
+
+def _kafka(kafka: KafkaPart) -> list[RenderableType]:
+    group = kafka.group
+    count = len(group.members)
+    members = "no member" if count == 0 else f"{count} member{'s' if count > 1 else ''}"
+    pace = "" if kafka.per_s is None else f", {kafka.per_s:,.0f}/s{_left(kafka)}"
+    owners = {partition: one.client_id for one in group.members for partition in one.partitions}
+    table = table_of(
+        ("partition", "committed", "end", "lag", "member"),
+        [
+            (
+                one.partition,
+                "-" if one.committed is None else one.committed,
+                one.end,
+                one.lag,
+                _owner(owners, one.partition),
+            )
+            for one in kafka.partitions
+        ],
+        "partition committed end lag",
+    )
+    return [
+        _labelled("topic", kafka.topic),
+        _labelled("group", f"{group.name}: {group.state}, {members}"),
+        _labelled("lag", f"{kafka.lag:,}{pace}", style="bold"),
+        "",
+        table,
+        "",
+        _labelled("letters", _dead_letters(kafka), style="yellow" if kafka.dead_letters else ""),
+    ]
+
+
+def _dead_letters(kafka: KafkaPart) -> str:
+    hint = ": `headrace dlq stats` says why" if kafka.dead_letters else ""
+    return f"{kafka.dead_letters:,} dead in {kafka.dlq_topic}{hint}"
+
+
+def _owner(owners: dict[int, str], partition: int) -> str:
+    return readable(owners.get(partition, "-"))
+
+
+def _left(kafka: KafkaPart) -> str:
+    if not kafka.per_s or not kafka.lag:
+        return ""
+    seconds = kafka.lag / kafka.per_s
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f", {seconds / size:.0f} {unit} left"
+    return f", {seconds:.0f} seconds left"
+
+
+def _index(index: IndexPart) -> str:
+    counts = index.counts
+    about = "about " if counts.estimated else ""
+    return (
+        f"{index.name}: {about}{counts.documents:,} documents, {counts.chunks:,} chunks, {counts.tombstones:,} deleted"
+    )
+
+
+def _worker(worker: Status, settings: Settings) -> list[RenderableType]:
+    short, long = worker.rates.last_10_s, worker.rates.last_60_s
+    held, done = worker.in_flight, worker.totals
+    lines: list[RenderableType] = [
+        _labelled(
+            "worker", f"{worker.state}: {readable(worker.reason)}", style=STATE_STYLES.get(worker.state, "yellow")
+        ),
+        _labelled("", f"since {worker.since[:19].replace('T', ' ')} UTC, {worker.instance}, headrace {worker.version}"),
+        _labelled("rate", f"{short.documents_per_s:,.0f} documents/s, {short.texts_per_s:,.0f} texts/s in 10 s"),
+        _labelled("", f"{long.documents_per_s:,.0f} documents/s, {long.texts_per_s:,.0f} texts/s in 60 s"),
+        _labelled("holds", f"{held.documents:,} documents, {held.bytes / 1_000_000:,.1f} MB, {held.calls} calls"),
+        _labelled(
+            "did",
+            f"{done.stored:,} stored, {done.unchanged:,} unchanged, {done.superseded:,} superseded, "
+            f"{done.deleted:,} deleted, {done.dead_lettered:,} dead",
+        ),
+        _labelled(
+            "",
+            f"{done.texts_embedded:,} texts embedded in {done.calls:,} calls ({done.calls_failed:,} failed), "
+            f"{done.texts_reused:,} reused, {done.tokens:,} tokens",
+        ),
+    ]
+    if worker.group != settings.group:
+        lines.append(_labelled("", f"it works for another group: {worker.group}", style="yellow"))
+    blocked = [readable(one.blocked) for one in worker.partitions if one.blocked]
+    return [*lines, *(_labelled("", why, style="bold red") for why in blocked)]
+
+
+def _labelled(label: str, text: str, style: str = "") -> Text:
+    return Text(f"{label:<8} ", style="dim").append(text, style=style)
