@@ -41,8 +41,7 @@ class DeadLetterProducer:
 
     async def open(self) -> None:
         """Connect, and see that the topic is there. Raises BrokerUnavailable or BrokerMisconfigured."""
-        await self._publisher.open()
-        await self._publisher.partitions(self.topic)
+        await self._publisher.open(self.topic)
 
     async def send(self, letter: DeadLetter) -> None:
         """Return when Kafka has acknowledged the dead letter; only then is its message resolved.
@@ -73,11 +72,7 @@ class DeadLetterProducer:
         await self._publisher.aclose(0.0 if unfinished else CLOSE_TIMEOUT_S)
 
     async def __aenter__(self) -> Self:
-        try:
-            await self.open()
-        except BaseException:
-            await self.aclose()
-            raise
+        await self.open()
         return self
 
     async def __aexit__(

@@ -98,8 +98,7 @@ class DocumentProducer:
 
     async def open(self) -> None:
         """Connect, and see that the topic is there."""
-        await self._publisher.open()
-        await self._publisher.partitions(self.topic)
+        await self._publisher.open(self.topic)
 
     async def publish(self, document: Document | Deletion) -> None:
         """Hand a document over; waits while too much is on its way. Raises InvalidDocument for one that is none."""
@@ -124,11 +123,7 @@ class DocumentProducer:
         await self._publisher.aclose()
 
     async def __aenter__(self) -> Self:
-        try:
-            await self.open()
-        except BaseException:
-            await self.aclose()
-            raise
+        await self.open()
         return self
 
     async def __aexit__(

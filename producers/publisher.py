@@ -11,11 +11,12 @@ Non-obvious, learnt from aiokafka:
 """
 
 import asyncio
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, ProducerClosed, TopicAuthorizationFailedError
 
 from producers.connection import client_options, probe
 from producers.errors import FOREIGN, UNKNOWN_TOPIC, broker_errors, translated
@@ -47,14 +48,19 @@ class Publisher:
         self._patience_s = patience_s
         self._producer: Any = None
         self._gate = asyncio.Lock()
+        self._unanswered: weakref.WeakSet[asyncio.Future[Any]] = weakref.WeakSet()
 
     def __repr__(self) -> str:
         state = "closed" if self._producer is None else "open"
         return f"<Publisher {self._role} to {self._kafka.bootstrap_servers}, {state}>"
 
-    async def open(self) -> None:
-        """Connect. Raises BrokerUnavailable or BrokerMisconfigured."""
-        await self.producer()
+    async def open(self, topic: str) -> None:
+        """Connect and see that *topic* is there; closed again when BrokerUnavailable or BrokerMisconfigured is raised."""
+        try:
+            await self.partitions(topic)
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def producer(self) -> Any:  # noqa: ANN401 - aiokafka publishes no types
         """Return the producer of the moment, connected; after a failed renewal it is opened anew."""
@@ -99,6 +105,7 @@ class Publisher:
             acknowledged: asyncio.Future[Any] = await producer.send(
                 topic, record.value, record.key, partition, headers=list(record.headers)
             )
+        self._unanswered.add(acknowledged)
         return acknowledged
 
     async def deliver(self, topic: str, record: Record, partition: int | None = None) -> None:
@@ -110,7 +117,12 @@ class Publisher:
         await self.partitions(topic)
         for renewals_left in reversed(range(RENEWALS)):
             producer = await self.producer()
-            acknowledged = await self.enqueue(producer, topic, record, partition)
+            try:
+                acknowledged = await self.enqueue(producer, topic, record, partition)
+            except BrokerUnavailable as unavailable:
+                if isinstance(unavailable.__cause__, ProducerClosed) and renewals_left:
+                    continue  # somebody else has renewed it meanwhile
+                raise
             acknowledged.add_done_callback(_look_at)
             await self.wait([acknowledged], topic)
             error = acknowledged.exception()
@@ -140,14 +152,23 @@ class Publisher:
         async with self._gate:
             if self._producer is failed:
                 self._producer = None
-                await _close(failed, self._patience_s or START_TIMEOUT_S)
+                await self._close(failed, self._patience_s or START_TIMEOUT_S)
 
     async def aclose(self, patience_s: float = CLOSE_TIMEOUT_S) -> None:
         """Send what is still queued, for *patience_s* at most, and close the connections in any case."""
         async with self._gate:
             producer, self._producer = self._producer, None
             if producer is not None:
-                await _close(producer, patience_s)
+                await self._close(producer, patience_s)
+
+    async def _close(self, producer: Any, patience_s: float) -> None:  # noqa: ANN401 - aiokafka publishes no types
+        unanswered, self._unanswered = self._unanswered, weakref.WeakSet()
+        try:
+            await _close(producer, patience_s)
+        finally:
+            for future in unanswered:
+                if not future.done():
+                    future.set_exception(KafkaTimeoutError("closed before it was acknowledged"))
 
     async def _started(self) -> Any:  # noqa: ANN401 - aiokafka publishes no types
         producer = AIOKafkaProducer(
@@ -176,15 +197,20 @@ async def _close(producer: Any, patience_s: float) -> None:  # noqa: ANN401 - ai
     try:
         await asyncio.wait([flushing], timeout=patience_s)
     finally:
-        if not flushing.done():
-            flushing.cancel()
-            # Its sender would go on for ever, and stop() waits for it: nothing public tells it to give up.
-            producer._message_accumulator.fail_all(KafkaTimeoutError("closed before it was acknowledged"))  # noqa: SLF001
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                if not flushing.done():
+                    flushing.cancel()
+                    await _give_up(producer)
                 await producer.stop()
         except TimeoutError:
             await producer.client.close()
+
+
+async def _give_up(producer: Any) -> None:  # noqa: ANN401 - aiokafka publishes no types
+    """End a sender that would try for ever and that stop() would wait for."""
+    await producer._sender.close()  # noqa: SLF001 - nothing public ends it
+    producer._message_accumulator._batches.clear()  # noqa: SLF001 - the same
 
 
 def _look_at(future: "asyncio.Future[Any]") -> None:

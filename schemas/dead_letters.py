@@ -55,7 +55,8 @@ def to_record(letter: DeadLetter) -> Record:
     A message with neither key nor value gets an empty key, marked as such, since Kafka clients refuse to send it.
     """
     origin, failure = letter.origin, letter.failure
-    nothing = letter.message.key is None and letter.message.value is None
+    first = original(letter.message)
+    nothing = first.key is None and first.value is None
     ours = {
         "topic": origin.topic,
         "partition": str(origin.partition),
@@ -73,10 +74,9 @@ def to_record(letter: DeadLetter) -> Record:
         "replays": str(letter.replays),
         "software": letter.software,
     }
-    kept = tuple((name, value) for name, value in letter.message.headers if not headers.is_ours(name))
     marks = ((headers.DLQ_NULL_KEY, b"1"),) if nothing else ()
     written = tuple((headers.DLQ_PREFIX + name, cut(value)) for name, value in ours.items())
-    return Record(b"" if nothing else letter.message.key, letter.message.value, kept + marks + written)
+    return Record(b"" if nothing else first.key, first.value, first.headers + marks + written)
 
 
 def original(message: Message) -> Record:
