@@ -18,7 +18,7 @@ from consumers.stores.errors import translated
 from consumers.stores.pgvector import PgVectorStore
 from producers.connection import probe
 from producers.topics import Described, Wanted, describe_topics, differences, wanted_topics
-from schemas.errors import HeadraceError
+from schemas.errors import ConfigurationError, HeadraceError
 from schemas.index import Fingerprint
 from schemas.settings import Settings
 from schemas.sql import queries
@@ -62,7 +62,8 @@ async def _within_time(part: str, work: Awaitable[list[Finding]]) -> list[Findin
     except TimeoutError:
         return [Finding(part, "wrong", f"no answer within {TIMEOUT_S:.0f} s", "see that it runs and can be reached")]
     except HeadraceError as error:
-        return [Finding(part, "wrong", str(error), _where(part))]
+        # An error of configuration says by itself what there is to do.
+        return [Finding(part, "wrong", str(error), "" if isinstance(error, ConfigurationError) else _where(part))]
 
 
 def _where(part: str) -> str:

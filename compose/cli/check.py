@@ -7,11 +7,12 @@ from rich.text import Text
 
 from compose.checking import Finding
 from compose.checking import check as find
-from compose.cli.console import indented, print_json, readable, show, stdout, table_of
+from compose.cli.console import grid_of, print_json, readable, show, stdout, table_of
 from compose.cli.errors import WRONG
 from compose.cli.options import Json, configured
 from compose.configuration import Configuration
 
+WIDTHS = (len("warning"), len("provider"))
 STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither the settings nor what is ok.")]
@@ -40,6 +41,11 @@ async def check(quiet: Quiet = False, as_json: Json = False) -> None:  # noqa: F
         raise typer.Exit(WRONG)
 
 
+def _row(one: Finding) -> tuple[Text, Text, Text]:
+    mend = (f"\n-> {one.mend}", "cyan") if one.mend else ""
+    return Text(one.level, STYLES[one.level]), Text(one.part, "dim"), Text.assemble(readable(one.text), mend)
+
+
 def _print(configuration: Configuration, findings: list[Finding], *, quiet: bool) -> None:
     console = stdout()
     if not quiet:
@@ -48,13 +54,9 @@ def _print(configuration: Configuration, findings: list[Finding], *, quiet: bool
             for one in configuration.shown()
         ]
         show(console, table_of(("setting", "value", "from"), rows), "")
-    for one in findings:
-        if one.level == "ok" and quiet:
-            continue
-        head = Text(f"{one.level:<8} ", style=STYLES[one.level]).append(f"{one.part:<9} ", style="dim")
-        show(console, head.append(readable(one.text), style=""))
-        if one.mend:
-            show(console, indented(f"-> {one.mend}", 19))
+    told = [one for one in findings if not (one.level == "ok" and quiet)]
+    if told:
+        show(console, grid_of([_row(one) for one in told], *WIDTHS))
     counts = {level: sum(one.level == level for one in findings) for level in ("wrong", "warning")}
     if not any(counts.values()):
         console.print("all is well")

@@ -42,6 +42,17 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: 
     return table
 
 
+def grid_of(rows: Iterable[Sequence[Text | str]], *widths: int) -> Table:
+    """Return rows whose last column keeps its left edge where it is wrapped; *widths* are those of the columns before."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    for width in widths:
+        grid.add_column(min_width=width, no_wrap=True)
+    grid.add_column()
+    for row in rows:
+        grid.add_row(*row)
+    return grid
+
+
 def show(console: Console, *lines: RenderableType) -> None:
     """Print; where nobody looks without the blanks with which tables fill up their lines."""
     if console.is_terminal:

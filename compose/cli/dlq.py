@@ -133,8 +133,8 @@ def _row(one: Letter) -> tuple[str, ...]:
 def _print_letter(console: Console, one: Letter) -> None:
     """Print a dead letter in two or three lines that fit into any terminal."""
     place, failed_at, stage, code, origin, tenant, key, message = _row(one)
-    head = Text(f"{place:<9} ", style="bold cyan")
-    head.append(code, style="bold red").append(f"  in {stage}, {failed_at[:19].replace('T', ' ')}", style="dim")
+    when = failed_at[:19].replace("T", " ")
+    head = Text.assemble((f"{place:<9} ", "bold cyan"), (code, "bold red"), (f"  in {stage}, {when}", "dim"))
     whose = f", tenant {tenant}" if one.tenant not in (None, "default") else ""
     whence = Text(f"key {key}{whose}, from {origin}", style="dim")
     show_on(console, head, indented(message, 10), indented(whence, 10), "")
@@ -154,15 +154,19 @@ def _print_whole(console: Console, letter: DeadLetter) -> None:
         "key": readable_bytes(message.key),
     }
     for name, value in told.items():
-        console.print(Text(f"{name:<11} ", style="bold") + Text(readable(str(value))))
+        console.print(_labelled(name, readable(str(value))))
     own = [(name, value) for name, value in message.headers if not headers.is_ours(name)]
     for name, value in own:
-        console.print(Text(f"{'header':<11} ", style="bold") + Text(f"{readable(name)}: {readable_bytes(value)}"))
+        console.print(_labelled("header", f"{readable(name)}: {readable_bytes(value)}"))
     size = "null: a deletion" if message.value is None else f"{message.size:,} bytes"
-    console.print(Text(f"{'value':<11} ", style="bold") + Text(size))
+    console.print(_labelled("value", size))
     if message.value is not None:
         console.print()
         console.print(Text(_pretty(message.value)), soft_wrap=True)
+
+
+def _labelled(label: str, text: str) -> Text:
+    return Text.assemble((f"{label:<11} ", "dim"), text)
 
 
 def _pretty(value: bytes) -> str:

