@@ -82,7 +82,7 @@ def surpasses(later: Contender, earlier: Contender) -> bool:
     are like that unless their timestamps or versions run backwards, or only one of them has a version.
     """
     ours, theirs = later.origin, earlier.origin
-    if (ours.topic, ours.partition) != (theirs.topic, theirs.partition):
+    if (ours.topic, ours.partition, ours.timestamp_type) != (theirs.topic, theirs.partition, theirs.timestamp_type):
         return False
     if ours.offset <= theirs.offset or later.fence_ts < earlier.fence_ts:
         return False

@@ -4,7 +4,7 @@ The rules themselves are tested against both stores in ``tests/contract/test_sto
 ``tests/integration/test_pgvector_fence.py``.
 """
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -49,6 +49,7 @@ def neighbours(draw: st.DrawFn) -> tuple[Change, Change]:
 
 
 @settings(max_examples=700)
+@example((put("a", "1", origin=at(0, 0, by=CREATED)), put("a", "2", origin=at(1, 0))), Mark(None, at(0, 1), 60_001))
 @given(neighbours(), MARKS)
 def test_what_is_left_out_for_a_newer_one_could_win_only_where_that_one_is_not_stale(
     pair: tuple[Change, Change], stored: Mark
