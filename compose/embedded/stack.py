@@ -14,11 +14,12 @@ from typing import Self
 
 from compose.embedded.embeddings import DIMENSIONS, MODEL, EmbeddingServer
 from compose.embedded.endpoints import Endpoints
+from compose.embedded.extra import load_psutil
 from compose.embedded.kafka import KafkaBroker
 from compose.embedded.lock import FolderInUse, FolderLock
 from compose.embedded.part import Part, PartFailed, Progress, unheard
 from compose.embedded.postgres import Postgres
-from compose.embedded.processes import end_orphan, load_psutil
+from compose.embedded.processes import end_orphan
 
 __all__ = ["ALL_PARTS", "Endpoints", "FolderInUse", "PartFailed", "Stack", "temporary_stack"]
 

