@@ -43,7 +43,7 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: 
 
 
 def grid_of(rows: Iterable[Sequence[Text | str]], *widths: int) -> Table:
-    """Return rows whose last column keeps its left edge where it is wrapped; *widths* are those of the columns before."""
+    """Return rows whose last column keeps its left edge when wrapped; *widths* are of the columns before it."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     for width in widths:
         grid.add_column(min_width=width, no_wrap=True)
@@ -61,6 +61,11 @@ def show(console: Console, *lines: RenderableType) -> None:
     with console.capture() as captured:
         console.print(*lines, sep="\n")
     console.file.writelines(line.rstrip() + "\n" for line in captured.get().splitlines())
+
+
+def print_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: str = "") -> None:
+    """Print a table."""
+    show(console, table_of(columns, rows, numbers))
 
 
 def indented(text: Text | str, by: int) -> Padding:

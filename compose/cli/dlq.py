@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from compose import dead_letters
-from compose.cli.console import indented, one_line, print_json, readable, readable_bytes, stdout, table_of
+from compose.cli.console import indented, one_line, print_json, print_table, readable, readable_bytes, stdout
 from compose.cli.console import show as show_on
 from compose.cli.options import Json, configured
 from compose.dead_letters import Filter, Letter, Stats
@@ -62,7 +62,7 @@ async def list_letters(
             _print_letter(console, letter)
     else:
         columns = ("place", "failed at", "stage", "code", "origin", "tenant", "key", "message")
-        show_on(console, table_of(columns, [_row(one) for one in letters]))
+        print_table(console, columns, [_row(one) for one in letters])
 
 
 async def show(
@@ -182,7 +182,8 @@ def _print_stats(console: Console, counted: Stats) -> None:
     hours = {hour.replace("T", " "): count for hour, count in counted.hours.items()}
     for title, counts in (("code", counted.codes), ("stage", counted.stages), ("hour (UTC)", hours)):
         if counts:
-            show_on(console, "", table_of((title, "count", ""), _bars(counts), "count"))
+            console.print()
+            print_table(console, (title, "count", ""), _bars(counts), "count")
 
 
 def _bars(counts: Mapping[str, int]) -> list[tuple[str, str, str]]:
