@@ -55,7 +55,7 @@ class Publisher:
         return f"<Publisher {self._role} to {self._kafka.bootstrap_servers}, {state}>"
 
     async def open(self, topic: str) -> None:
-        """Connect and see that *topic* is there; closed again when BrokerUnavailable or BrokerMisconfigured is raised."""
+        """Connect and see that *topic* is there; closed again when one of our broker errors is raised."""
         try:
             await self.partitions(topic)
         except BaseException:
