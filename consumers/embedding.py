@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from consumers.core.batching import Batch, Batcher, BatchLimits, ClosedBy, halves, tokens_of
-from consumers.core.blame import Act, History, Policy, Verdict, judge
+from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
 from consumers.core.flight import Cause, Flight
 from consumers.core.lane import LaneHistory
@@ -69,6 +69,7 @@ class Embedding:
         self._lane = LaneHistory()
         self._probe_lock = asyncio.Lock()
         self._probed_at = float("-inf")
+        self._troubled: set[int] = set()
 
     def hold(self) -> None:
         """Send no further call, and let none wait for a retry."""
@@ -153,6 +154,9 @@ class Embedding:
         finally:
             self._slots.release()
             self._work.set()
+            self._troubled.discard(id(batch))
+            if not self._troubled:
+                self._conditions.clear("provider")
 
     async def _call_until_judged(self, batch: Batch[Item]) -> None:
         history = History(size=len(batch.items), failures=0)
@@ -167,7 +171,7 @@ class Embedding:
                 self._lane.called(time.monotonic(), well=False)
                 verdict, history = await self._judge(error, replace(history, size=len(items)), began)
                 self._tell(error, verdict, len(items), began)
-                if self._carry_out(verdict, items, error, history) or not await self._wait(verdict, error):
+                if self._carry_out(verdict, items, error, history) or not await self._wait(batch, verdict, error):
                     return
             else:
                 self.calls -= 1
@@ -223,12 +227,12 @@ class Embedding:
             return False
         return True
 
-    async def _wait(self, verdict: Verdict, error: Exception) -> bool:
-        """Wait for the verdict's delay while intake is held; False where a hold ended the wait."""
-        if verdict.act is Act.BLOCK:
-            self._conditions.set("provider", State.BLOCKED, str(error), time.monotonic())
-        elif verdict.blame.value == "provider":
-            self._conditions.set("provider", State.THROTTLED, str(error), time.monotonic())
+    async def _wait(self, batch: Batch[Item], verdict: Verdict, error: Exception) -> bool:
+        """Wait for the verdict's delay, with intake held if the batch is not to blame; False where a hold ended it."""
+        if verdict.blame in (Blame.PROVIDER, Blame.CONFIGURATION):
+            state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
+            self._troubled.add(id(batch))
+            self._conditions.set("provider", state, str(error), time.monotonic())
         try:
             async with asyncio.timeout(verdict.delay):
                 await self._holding.wait()

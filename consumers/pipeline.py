@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
 from consumers.core.budget import InFlightBudget
@@ -93,27 +93,31 @@ class Pipeline:
         source.on_revoke = self._give_up
 
     async def run(self, *, until_caught_up: bool = False) -> None:
-        """Work until stopped, then drain and leave the group."""
-        async with asyncio.TaskGroup() as tasks:
-            stages = [
-                tasks.create_task(stage, name=name)
-                for name, stage in (
-                    ("intake", self.intake.run()),
-                    ("look-up", self.writing.look_up()),
-                    ("embedding", self.embedding.run()),
-                    *((f"writing-{n}", self.writing.write()) for n in range(WRITERS)),
-                    ("dead-letters", self.settling.send_dead_letters()),
-                    ("commit", self.settling.commit_at_intervals()),
-                )
-            ]
-            if until_caught_up:
-                stages.append(tasks.create_task(self._stop_when_caught_up(), name="caught-up"))
-            await self._stop.wait()
-            self.draining = True
-            await self._drain()
-            for stage in stages:
-                stage.cancel()
-        await self.source.stop()
+        """Work until stopped, then drain and leave the group.
+
+        Raises IndexMismatch, in a group, where the partitions turn out to belong to another index.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                stages = [tasks.create_task(stage, name=name) for name, stage in self._stages(until_caught_up)]
+                await self._stop.wait()
+                self.draining = True
+                await self._drain()
+                for stage in stages:
+                    stage.cancel()
+        finally:
+            await self.source.stop()
+
+    def _stages(self, until_caught_up: bool) -> Iterator[tuple[str, Coroutine[None, None, None]]]:  # noqa: FBT001 - one caller
+        yield "intake", self.intake.run()
+        yield "look-up", self.writing.look_up()
+        yield "embedding", self.embedding.run()
+        for n in range(WRITERS):
+            yield f"writing-{n}", self.writing.write()
+        yield "dead-letters", self.settling.send_dead_letters()
+        yield "commit", self.settling.commit_at_intervals()
+        if until_caught_up:
+            yield "caught-up", self._stop_when_caught_up()
 
     def stop(self) -> None:
         """Ask for a drain and the end of ``run``."""

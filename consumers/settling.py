@@ -111,9 +111,9 @@ class Settling:
                 self._shared.conditions.set("dead letters", state, str(error), time.monotonic())
                 await asyncio.sleep(verdict.delay)
             else:
-                self._shared.conditions.clear("dead letters")
                 self.resolve((flight,), Outcome.DEAD_LETTERED)
-                return
+                break
+        self._shared.conditions.clear("dead letters")
 
     async def commit_at_intervals(self) -> None:
         """Commit until cancelled; what fails is said again, and more, by the next."""

@@ -171,6 +171,7 @@ class Writing:
             try:
                 answer = await ask()
             except RowRejected:
+                self._conditions.clear("store")
                 raise
             except (StoreError, ConfigurationError) as error:
                 failures += 1

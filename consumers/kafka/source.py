@@ -169,7 +169,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
                 for partition, tracker in self.trackers.items()
                 if tracker.live and tracker.position != self.committed.get(partition)
             }
-            if not moved or not self._may_commit:
+            if not moved or not self._is_member():
                 return
             began = time.monotonic()
             await self._ledger.save(moved)
@@ -311,6 +311,11 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self._unreadable_since = time.monotonic()
         self._consumer.pause(TopicPartition(self._topic, partition))
 
+    def _is_member(self) -> bool:
+        """Say whether the group still counts us in, as of this assignment."""
+        generation: int = self._consumer._coordinator.generation  # noqa: SLF001 - not public
+        return self._may_commit and generation == self._generation
+
     async def _send_commit(self, moved: Mapping[int, int]) -> bool:
         offsets = {
             TopicPartition(self._topic, partition): OffsetAndMetadata(position, self._metadata)
@@ -329,11 +334,10 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
 
     def _fenced(self, consumer: Any) -> Callable[..., Awaitable[None]]:  # noqa: ANN401 - aiokafka publishes no types
         """Return the client's own commit behind a check of the generation, without a chance to change in between."""
-        coordinator = consumer._coordinator  # noqa: SLF001 - not public
-        send = coordinator._do_commit_offsets  # noqa: SLF001 - not public
+        send = consumer._coordinator._do_commit_offsets  # noqa: SLF001 - not public
 
         async def commit(assignment: object, offsets: object) -> None:
-            if coordinator.generation != self._generation or not self._may_commit:
+            if not self._is_member():
                 raise CommitFailedError
             await send(assignment, offsets)
 
