@@ -1,0 +1,1 @@
+"""How fast is it, and against what? Stages alone, a loop without guarantees, and the worker, in one run."""

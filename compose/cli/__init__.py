@@ -8,7 +8,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import getdoc
@@ -21,7 +21,7 @@ from compose.cli.options import invocation, with_common_options
 from schemas import __version__
 
 COMPLETION = "_HEADRACE_COMPLETE"
-"""Set by a shell that asks for completions: every command is loaded, so that its options are known."""
+"""Set by a shell that asks for completions."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ COMMANDS = (
     Command("publish", "publish", "publish", "Publish files, folders or standard input."),
     Command("search", "search", "search", "Find the nearest chunks."),
     Command("status", "status", "status", "Show lag, rates and states."),
+    Command("bench", "bench", "bench", "Measure throughput against a fake provider.", settings=False),
     Command(
         "fake-provider",
         "fake_provider",
@@ -88,19 +89,26 @@ def _prepare_output() -> None:
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
-def build(arguments: Collection[str]) -> typer.Typer:
-    """Return the program with those commands loaded that *arguments* name; the others are there for the help."""
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """Return the program with the command loaded that *arguments* name; the others are there for the help."""
     app = _group("Documents from Kafka, through an embedding API, into PostgreSQL + pgvector.", EPILOG)
-    everything = COMPLETION in os.environ
+    named = [word for word in [*_completing(), *arguments] if not word.startswith("-")]
     app.callback(epilog=EPILOG)(_options)
     for command in COMMANDS:
-        _add(app, command, load=everything or command.name in arguments)
+        _add(app, command, load=named[:1] == [command.name])
     for name, (text, commands) in GROUPS.items():
         group = _group(text, None)
         for command in commands:
-            _add(group, command, load=everything or (name in arguments and command.name in arguments))
+            _add(group, command, load=named[:2] == [name, command.name])
         app.add_typer(group, name=name, help=text)
     return app
+
+
+def _completing() -> list[str]:
+    """Return the words before the cursor where a shell asks how they could go on."""
+    if COMPLETION not in os.environ:
+        return []
+    return (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS") or "").split()[1:]
 
 
 def _group(text: str, epilog: str | None) -> typer.Typer:
