@@ -282,6 +282,14 @@ async def test_settings_that_can_not_work_are_refused_at_once(fake: FakeProvider
     assert "two" not in str(caught.value)
 
 
+async def test_a_reply_without_end_is_given_up(provider: OpenAIProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await embedded(provider) == VECTORS
+    monkeypatch.setattr("consumers.providers.openai.ENVELOPE", 100)
+    monkeypatch.setattr("consumers.providers.openai.BYTES_A_NUMBER", 1)
+    with pytest.raises(MalformedReply, match="longer than 196 bytes"):
+        await provider.embed(TEXTS)
+
+
 async def test_nobody_at_the_address_is_an_outage(fake: FakeProvider) -> None:
     async with OpenAIProvider(settings(fake, base_url="http://127.0.0.1:9/v1")) as provider:
         with pytest.raises(ProviderUnavailable, match="127"):
