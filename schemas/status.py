@@ -29,11 +29,6 @@ class State(StrEnum):
         return self not in (State.STARTING, State.BLOCKED, State.DRAINING)
 
 
-def first_of(states: set[State]) -> State:
-    """Return the one of *states* that is to be told; ``idle`` where none holds."""
-    return next((state for state in State if state in states), State.IDLE)
-
-
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One assigned partition. ``end`` and ``lag`` are None until the broker has told them.
 
