@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from compose.embedded.endpoints import Endpoints
+from compose.embedded.stack import Stack
 from compose.publishing import Publication
 from compose.reading import Found, Item, Refusal
 from consumers.core.decoding import decode
@@ -314,3 +315,26 @@ async def test_an_interrupt_publishes_what_was_read_and_ends_with_130(
         await process.wait()
     said = json.loads(out)
     assert (said["interrupted"], said["published"], said["unacknowledged"]) == (True, 300, 0)
+
+
+async def test_what_a_broker_took_without_saying_so_in_time_is_there_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.connection.REQUEST_TIMEOUT_MS", 1_000)
+    async with Stack(folder, parts=frozenset({"kafka"})) as stack:
+        servers = stack.endpoints.bootstrap_servers
+        topic = await Topics(servers).create(partitions=1)
+        async with DocumentProducer(kafka(stack.endpoints, topic), refused=Refusals()) as producer:
+            await producer.publish(Document("default", "first", "x"))
+            await producer.flush()
+            assert stack.kafka.pid
+            os.kill(stack.kafka.pid, signal.SIGSTOP)
+            try:
+                await producer.publish(Document("default", "second", "x"))
+                await asyncio.sleep(2.5)  # the request is given up and sent again, while both wait in its socket
+                assert producer.unacknowledged == 1
+            finally:
+                os.kill(stack.kafka.pid, signal.SIGCONT)
+            await producer.flush()
+            assert producer.published == 2
+        assert [message.key for message in await everything(servers, topic)] == [b"first", b"second"]
