@@ -110,18 +110,18 @@ class Harness:
         assert await worker.ended() == 0, worker.told
         return worker
 
-    async def publish(self, documents: Iterable[Document | Deletion], partition: int | None = None) -> list[Sent]:
-        """Publish documents in this order, and expect them to be stored."""
+    async def publish(
+        self, documents: Iterable[Document | Deletion | Record], partition: int | None = None
+    ) -> list[Sent]:
+        """Publish in this order. Documents are expected to be stored; of records nothing is expected."""
         told = list(documents)
-        sent = await self.log.publish(map(record_of, told), partition)
+        records = [one if isinstance(one, Record) else record_of(one) for one in told]
+        sent = await self.log.publish(records, partition)
         for one, record in zip(told, sent, strict=True):
-            self.expect(one)
-            self._published.append(((one.tenant, one.id), record))
+            if not isinstance(one, Record):
+                self.expect(one)
+                self._published.append(((one.tenant, one.id), record))
         return sent
-
-    async def publish_raw(self, *records: Record, partition: int | None = None) -> list[Sent]:
-        """Publish records as they stand, and expect nothing of them."""
-        return await self.log.publish(records, partition)
 
     def expect(self, one: Document | Deletion) -> None:
         """Expect a document of one chunk, or none, where it was published last."""
@@ -140,6 +140,15 @@ class Harness:
         committed = await self.log.committed()
         return all(committed.get(partition, 0) == end for partition, end in (await self.log.ends()).items())
 
+    async def commits_are_complete(self) -> bool:
+        """Say whether every position stands at the first record that is not stored; for documents published once."""
+        committed, stored = await self.log.committed(), await self.index.origins()
+        waiting = await self.log.ends()
+        for key, sent in self._published:
+            if key not in stored:
+                waiting[sent.partition] = min(waiting[sent.partition], sent.offset)
+        return {partition: committed.get(partition, 0) for partition in waiting} == waiting
+
     async def assert_nothing_lost(self) -> None:
         """Assert that all is committed, that the rows are the last ones published, and that no dead letter lies."""
         await self.wait_until(self.caught_up, "lag is 0")
@@ -149,7 +158,7 @@ class Harness:
         assert await self.log.dead_letters() == []
 
     async def wait_until(
-        self, holds: Callable[[], Awaitable[Found]], what: str, within: float = 45.0, *, ends: bool = False
+        self, holds: Callable[[], Awaitable[Found | None]], what: str, within: float = 45.0, *, ends: bool = False
     ) -> Found:
         """Ask until the answer is true, and return it; a worker that ends meanwhile is a failure, unless *ends*."""
         running = [] if ends else [worker for worker in self.workers if worker.returncode is None]
@@ -168,7 +177,9 @@ class Harness:
         except TimeoutError:
             raise AssertionError(f"not so within {within:g} s: {what}; last error: {last!r}") from None
 
-    async def wait_for_status(self, worker: Worker, what: str, holds: Callable[..., bool], within: float = 45.0) -> None:
+    async def wait_for_status(
+        self, worker: Worker, what: str, holds: Callable[..., bool], within: float = 45.0
+    ) -> None:
         """Wait until the status that *worker* tells is as wanted."""
 
         async def as_wanted() -> bool:
@@ -176,6 +187,12 @@ class Harness:
             return status is not None and holds(status)
 
         await self.wait_until(as_wanted, f"the status says that {what}", within)
+
+    async def polled(self, worker: Worker) -> int:
+        """Return how many messages *worker* has taken in."""
+        status = await worker.status()
+        assert status is not None, worker.told
+        return status.totals.polled
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[None]:

@@ -73,9 +73,7 @@ class Index:
     async def origins(self) -> dict[Key, Origin]:
         """Return where each document row comes from, tombstones included."""
         rows = await self.fetch(f"SELECT tenant, id, origin_partition, origin_offset FROM {TABLES}.documents")  # noqa: S608 - our name
-        return {
-            (row["tenant"], row["id"]): Origin(row["origin_partition"], row["origin_offset"]) for row in rows
-        }
+        return {(row["tenant"], row["id"]): Origin(row["origin_partition"], row["origin_offset"]) for row in rows}
 
     async def tombstones(self) -> set[Key]:
         """Return the documents that were deleted."""

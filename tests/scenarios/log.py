@@ -8,7 +8,7 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
 from schemas.dead_letters import Record
 from schemas.messages import Headers
@@ -54,16 +54,36 @@ class Log:
         async with producer:
             yield producer
 
+    async def send_batch(
+        self, producer: AIOKafkaProducer, records: Iterable[Record], partition: int
+    ) -> "asyncio.Future[RecordMetadata]":
+        """Send all records in one batch; the answer tells of the first one."""
+        batch = producer.create_batch()
+        for record in records:
+            added = batch.append(key=record.key, value=record.value, timestamp=None, headers=list(record.headers))
+            assert added is not None, "the batch is full"
+        batch.close()
+        answer: asyncio.Future[RecordMetadata] = await producer.send_batch(batch, self.topic, partition=partition)
+        return answer
+
+    async def _send(
+        self, producer: AIOKafkaProducer, records: Iterable[Record], partition: int
+    ) -> "asyncio.Future[RecordMetadata]":
+        [record] = records
+        answer: asyncio.Future[RecordMetadata] = await producer.send(
+            self.topic, record.value, record.key, partition=partition, headers=list(record.headers)
+        )
+        return answer
+
     async def publish(self, records: Iterable[Record], partition: int | None = None) -> list[Sent]:
         """Send records, to *partition* or by their keys; return where they lie when all are acknowledged."""
         async with self.producer() as producer:
             waiting = []
             for record in records:
                 place = self.partition_of(record.key) if partition is None else partition
-                sent = await producer.send(
-                    self.topic, record.value, record.key, partition=place, headers=list(record.headers)
-                )
-                waiting.append((record, sent))
+                # The client refuses to send a record that is all null; other clients do not.
+                alone = record.key is None and record.value is None
+                waiting.append((record, await (self.send_batch if alone else self._send)(producer, [record], place)))
             acknowledged = [(record, await sent) for record, sent in waiting]
         return [
             Sent(record.key, record.value, record.headers, told.partition, told.offset, told.timestamp)
