@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from compose.cli.errors import guarded, report
-from compose.cli.options import invocation, with_common_options
+from compose.cli.options import with_common_options
 from schemas import __version__
 
 COMPLETION = "_HEADRACE_COMPLETE"
@@ -133,8 +133,8 @@ def _add(app: typer.Typer, command: Command, *, load: bool) -> None:
     if "\b" not in text:
         # It keeps the help's formatter from filling the examples into one paragraph.
         text = text.replace("\nExamples:\n", "\n\b\nExamples:\n")
-    guard = guarded(function, debug=lambda: invocation().debug)
-    app.command(command.name, help=text, short_help=command.help)(with_common_options(guard, settings=command.settings))
+    whole = guarded(with_common_options(function, settings=command.settings))
+    app.command(command.name, help=text, short_help=command.help)(whole)
 
 
 def _not_loaded() -> None:

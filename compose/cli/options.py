@@ -3,6 +3,7 @@
 A command is a plain function that asks ``configured()`` for its settings: where they come from is no concern of its.
 """
 
+import asyncio
 import inspect
 import os
 from collections.abc import Callable, Mapping
@@ -47,15 +48,9 @@ class Invocation:
 
     file: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
-    debug: bool = False
 
 
 _invocation: ContextVar[Invocation] = ContextVar("invocation", default=Invocation())  # noqa: B039 - it is frozen
-
-
-def invocation() -> Invocation:
-    """Return what the common options of the running command said."""
-    return _invocation.get()
 
 
 def configured(*needed: str, **flags: object) -> "Configuration":
@@ -73,7 +68,10 @@ def configured(*needed: str, **flags: object) -> "Configuration":
 
 
 def with_common_options(function: Callable[..., Any], *, settings: bool = True) -> Callable[..., Any]:
-    """Give a command the common options, save those it declares itself; without *settings* only ``--debug``."""
+    """Give a command the common options, save those it declares itself; without *settings* only ``--debug``.
+
+    A coroutine function is run to its end.
+    """
     own = inspect.signature(function, eval_str=True).parameters
     names = [name for name in (COMMON if settings else ("debug",)) if name not in own]
     added = [
@@ -82,11 +80,13 @@ def with_common_options(function: Callable[..., Any], *, settings: bool = True) 
     ]
 
     @wraps(function)
-    def command(**arguments: Any) -> Any:  # noqa: ANN401 - whatever the command takes
+    def command(**arguments: Any) -> None:  # noqa: ANN401 - whatever the command takes
         common = {name: arguments.pop(name) for name in names}
         token = _invocation.set(_told(common))
         try:
-            return function(**arguments)
+            result = function(**arguments)
+            if inspect.iscoroutine(result):
+                asyncio.run(result)
         finally:
             _invocation.reset(token)
 
@@ -97,10 +97,10 @@ def with_common_options(function: Callable[..., Any], *, settings: bool = True) 
 
 
 def _told(common: Mapping[str, Any]) -> Invocation:
-    flags: dict[str, object] = {SHORTCUTS[name]: common[name] for name in SHORTCUTS if name in common}
+    flags: dict[str, object] = {SHORTCUTS[name]: common[name] for name in SHORTCUTS if common.get(name)}
     for assignment in common.get("set_") or ():
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigurationError(f"--set {name}: write --set section.name=value")
         flags[name.strip()] = value
-    return Invocation(common.get("config"), flags, debug=common.get("debug", False))
+    return Invocation(common.get("config"), flags)
