@@ -64,7 +64,7 @@ class Whole(msgspec.Struct, frozen=True):
     software: str
     key: Field | None
     value: Field | None
-    headers: list[tuple[str, Field]]
+    headers: list[tuple[str, Field | None]]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def whole(letter: DeadLetter) -> Whole:
         letter.software,
         key=None if message.key is None else _field(message.key),
         value=None if message.value is None else _field(message.value),
-        headers=[(name, _field(value)) for name, value in message.headers],
+        headers=[(name, None if value is None else _field(value)) for name, value in message.headers],
     )
 
 

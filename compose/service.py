@@ -76,7 +76,7 @@ def letter_writer(settings: Settings) -> Callable[[Flight, Cause], DeadLetter]:
 
 def replays_of(flight: Flight) -> int:
     """Return how often this message was replayed, as its headers say; 0 where they say nothing sensible."""
-    told = dict(flight.message.headers).get(headers.REPLAYS, b"")
+    told = dict(flight.message.headers).get(headers.REPLAYS) or b""
     return int(told) if told.isdigit() else 0
 
 

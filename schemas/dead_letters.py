@@ -88,7 +88,7 @@ def original(message: Message) -> Record:
 
 def told_origin(told: Headers, prefix: str) -> Origin | None:
     """Read an origin from headers under *prefix*; None where they are missing or make no sense."""
-    found = {name[len(prefix) :]: value for name, value in told if name.startswith(prefix)}
+    found = {name[len(prefix) :]: value for name, value in told if value is not None and name.startswith(prefix)}
     try:
         return Origin(
             found["topic"].decode(),
@@ -106,7 +106,7 @@ def from_message(message: Message) -> DeadLetter:
     told = {
         name[len(headers.DLQ_PREFIX) :]: value.decode("utf-8", "backslashreplace")
         for name, value in message.headers
-        if name.startswith(headers.DLQ_PREFIX)
+        if name.startswith(headers.DLQ_PREFIX) and value is not None
     }
     attempts, replays = (_number(told.get(name, "")) for name in ("attempts", "replays"))
     failure = Failure(

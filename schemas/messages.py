@@ -4,7 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Names and values in order; Kafka allows a name to be repeated and a value to be null."""
 
 
 class TimestampType(StrEnum):

@@ -114,6 +114,8 @@ def _told(found: Headers) -> dict[str, str]:
     told: dict[str, str] = {}
     for name, value in found:
         if name in (headers.TENANT, headers.ID, headers.VERSION):
+            if value is None:
+                raise InvalidDocument("invalid-document", f"the header {name} has no value", name)
             try:
                 told[name] = value.decode()
             except UnicodeDecodeError:

@@ -5,6 +5,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.messages import Message, TimestampType
 
 
+def told(message: Message) -> dict[str, bytes]:
+    """Return the headers by name, those without a value left out."""
+    return {name: value for name, value in message.headers if value is not None}
+
+
 async def everything(bootstrap_servers: str, topic: str) -> list[Message]:
     """Return all messages of *topic*, partition by partition in order."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")

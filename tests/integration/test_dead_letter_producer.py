@@ -15,7 +15,7 @@ from schemas.events import DeadLettered, DeadLetterFailed, Event
 from schemas.headers import DLQ_PREFIX
 from schemas.messages import Headers, Message, Origin, TimestampType
 from schemas.settings import KafkaSettings
-from tests.integration.reading_back import everything
+from tests.integration.reading_back import everything, told
 from tests.stack.parts import AnyStack
 from tests.stack.topics import Topics
 
@@ -52,6 +52,7 @@ MESSAGES = [
     message(None, None, headers=(("trace", b"1"),)),
     message(headers=(("b", ALL_BYTES), ("a", b""), ("b", b"2"), ("b", ALL_BYTES), ("", b"x"), ("é", b"\xff\xfe"))),
     message(headers=(("traceparent", b"00-1-2-01"), ("headrace-tenant", b"\xff"), ("headrace-dlq", b"not ours"))),
+    message(headers=(("null", None), ("headrace-id", None))),
     message(os.urandom(3_000_000)),
 ]
 
@@ -75,10 +76,10 @@ async def test_a_dead_letter_gives_the_original_back_byte_for_byte_also_on_its_s
     assert told_origin(second.headers, DLQ_PREFIX) == of.place
     names = [name for name, _ in second.headers if name.startswith(DLQ_PREFIX)]
     assert len(names) == len(set(names)) == len([name for name, _ in first.headers if name.startswith(DLQ_PREFIX)])
-    told = dict(second.headers)
-    assert told["headrace-dlq-replays"] == b"1"
-    assert len(told["headrace-dlq-message"]) <= 1024
-    assert told["headrace-dlq-message"].decode() == FAILURE.message[: len(told["headrace-dlq-message"].decode())]
+    says = told(second)
+    assert says["headrace-dlq-replays"] == b"1"
+    assert len(says["headrace-dlq-message"]) <= 1024
+    assert says["headrace-dlq-message"].decode() == FAILURE.message[: len(says["headrace-dlq-message"].decode())]
 
 
 async def test_the_partition_is_the_origins_modulo_the_count(stack: Endpoints, topics: Topics) -> None:
@@ -89,7 +90,7 @@ async def test_the_partition_is_the_origins_modulo_the_count(stack: Endpoints, t
             *(producer.send(letter(message(partition=50, offset=one.partition), one)) for one in origins)
         )
     found = {
-        (sent.partition, int(dict(sent.headers)["headrace-dlq-partition"]))
+        (sent.partition, int(told(sent)["headrace-dlq-partition"]))
         for sent in await everything(stack.bootstrap_servers, topic)
     }
     assert found == {(number % 3, number) for number in range(7)}
@@ -100,13 +101,13 @@ async def test_dead_letters_of_one_partition_keep_their_order(stack: Endpoints, 
     async with DeadLetterProducer(kafka(stack, topic)) as producer:
         await asyncio.gather(*(producer.send(letter(message(offset=number))) for number in range(500)))
     sent = await everything(stack.bootstrap_servers, topic)
-    assert [int(dict(one.headers)["headrace-dlq-offset"]) for one in sent] == list(range(500))
+    assert [int(told(one)["headrace-dlq-offset"]) for one in sent] == list(range(500))
 
 
 async def test_a_letter_too_large_for_its_topic_stops_no_other(stack: Endpoints, topics: Topics) -> None:
     topic = await topics.create("dlq", partitions=1, settings={"max.message.bytes": "300000"})
-    told: list[Event] = []
-    async with DeadLetterProducer(kafka(stack, topic), observe=told.append) as producer:
+    events: list[Event] = []
+    async with DeadLetterProducer(kafka(stack, topic), observe=events.append) as producer:
         letters = [letter(message(os.urandom(600_000 if number == 3 else 10), offset=number)) for number in range(8)]
         results = await asyncio.gather(*map(producer.send, letters), return_exceptions=True)
         assert [type(result) for result in results] == [
@@ -117,10 +118,10 @@ async def test_a_letter_too_large_for_its_topic_stops_no_other(stack: Endpoints,
             await producer.send(letters[3])
         await producer.send(letter(message(offset=8)))
     sent = await everything(stack.bootstrap_servers, topic)
-    offsets = [int(dict(one.headers)["headrace-dlq-offset"]) for one in sent]
+    offsets = [int(told(one)["headrace-dlq-offset"]) for one in sent]
     assert sorted(offsets) == [0, 1, 2, 4, 5, 6, 7, 8]
-    assert sum(isinstance(event, DeadLettered) for event in told) == 8
-    assert sum(isinstance(event, DeadLetterFailed) for event in told) == 2
+    assert sum(isinstance(event, DeadLettered) for event in events) == 8
+    assert sum(isinstance(event, DeadLetterFailed) for event in events) == 2
 
 
 async def test_a_letter_larger_than_any_request_is_refused_and_breaks_nothing(stack: Endpoints, topics: Topics) -> None:
@@ -159,7 +160,7 @@ async def test_a_broker_that_is_away_is_unavailable_and_the_letter_arrives_once_
                     continue
         await producer.send(letter(message(offset=3)))
     sent = await everything(servers, topic)
-    assert [int(dict(one.headers)["headrace-dlq-offset"]) for one in sent] == [1, 2, 3]
+    assert [int(told(one)["headrace-dlq-offset"]) for one in sent] == [1, 2, 3]
     await private_stack.kafka.stop()
     with pytest.raises(BrokerUnavailable):
         await DeadLetterProducer(settings).open()
@@ -180,7 +181,7 @@ async def test_closing_ends_though_the_broker_is_away(private_stack: AnyStack, m
 
 
 def test_a_dead_letter_says_everything_about_its_failure() -> None:
-    told = dict(to_record(letter(message())).headers)
-    assert told["headrace-dlq-stage"] == b"decode"
-    assert told["headrace-dlq-timestamp-type"] == b"LogAppendTime"
-    assert told["headrace-dlq-first-failed-at"] == b"2026-01-02T03:04:05.678Z"
+    says = dict(to_record(letter(message())).headers)
+    assert says["headrace-dlq-stage"] == b"decode"
+    assert says["headrace-dlq-timestamp-type"] == b"LogAppendTime"
+    assert says["headrace-dlq-first-failed-at"] == b"2026-01-02T03:04:05.678Z"

@@ -22,7 +22,7 @@ from producers.topics import Difference, describe_topics, ensure_topics
 from schemas.documents import Deletion, Document
 from schemas.errors import BrokerMisconfigured, BrokerUnavailable
 from schemas.settings import KafkaSettings, Settings
-from tests.integration.reading_back import everything
+from tests.integration.reading_back import everything, told
 from tests.stack.parts import AnyStack
 from tests.stack.topics import Topics
 
@@ -72,7 +72,7 @@ async def test_versions_of_one_document_keep_their_order(stack: Endpoints, topic
         await producer.flush()
     versions: dict[bytes | None, list[int]] = {}
     for message in await everything(stack.bootstrap_servers, topic):
-        versions.setdefault(message.key, []).append(int(dict(message.headers)["headrace-version"]))
+        versions.setdefault(message.key, []).append(int(told(message)["headrace-version"]))
     assert versions == {f"d{number}".encode(): list(range(number, 2000, 7)) for number in range(7)}
 
 

@@ -251,3 +251,13 @@ def test_an_earlier_offset_with_the_same_timestamp_is_older() -> None:
 def test_half_an_origin_is_none() -> None:
     carrying = message(GOOD, headers=told("headrace-origin-", offset=2, timestamp=400)[:3])
     assert origin_of(carrying) == (carrying.place, True)
+
+
+@pytest.mark.parametrize("name", ["headrace-id", "headrace-tenant", "headrace-version"])
+def test_a_header_of_ours_without_a_value_is_refused(name: str) -> None:
+    assert refusal(GOOD, headers=((name, None),)) == "invalid-document"
+
+
+def test_other_headers_without_a_value_change_nothing() -> None:
+    nulls = (("a", None), *((f"headrace-{kind}-topic", None) for kind in ("origin", "dlq")), ("headrace-replays", None))
+    assert document(GOOD, headers=nulls) == document(GOOD)
