@@ -21,6 +21,7 @@ from compose.supervisor import supervise
 from consumers.telemetry import logs
 from consumers.telemetry.metrics import Metrics
 from consumers.telemetry.tally import Tally
+from consumers.telemetry.tracing import Traces, otlp_exporter
 from schemas.events import Event, Observer
 
 NEEDED = ("provider.base_url", "provider.model", "provider.dimensions", "store.dsn")
@@ -72,6 +73,10 @@ async def work(found: Configuration, *, until_caught_up: bool) -> None:
     listeners.append(metrics)
     async with AsyncExitStack() as opened:
         opened.callback(metrics.close)
+        if endpoint := settings.telemetry.otlp_endpoint:
+            traces = Traces(otlp_exporter(endpoint), reporter.instance)
+            opened.callback(traces.close)
+            listeners.append(traces)
         await opened.enter_async_context(StatusServer(settings.http, reporter.status, metrics.exposition))
         _stop_on_signals(worker.stop)
         async with asyncio.TaskGroup() as tasks:

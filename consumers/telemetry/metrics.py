@@ -1,8 +1,8 @@
 """What is measured? Every metric, in one table, and which event feeds it.
 
 Prometheus sees a name with its unit and, for a counter, ``_total`` behind it: ``headrace_call_duration_seconds``,
-``headrace_polled_bytes_total``. Gauges are read from the worker's status when somebody looks, so that a partition
-that was given up disappears.
+``headrace_polled_bytes_total``. Gauges are read from the worker's status, so that a partition that was given up
+disappears. The status is asked for where the worker's own thread is: OTLP reads the gauges from another one.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +25,9 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 AGES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 RATIO = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+
+EXPORT_TIMEOUT_S = 3.0
+"""A collector that is away must not hold up a worker that is told to end."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,11 @@ GAUGES: dict[str, Callable[[Status], Samples]] = {
 
 
 class Metrics:
-    """An observer that feeds the metrics. ``status`` is asked for the gauges when somebody looks."""
+    """An observer that feeds the metrics. ``status`` is asked for the gauges: when somebody looks, and with each Lag."""
 
     def __init__(self, telemetry: TelemetrySettings, status: Callable[[], Status], instance: str) -> None:
+        self._status = status
+        self._latest: Status | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         readers: list[MetricReader] = [
@@ -120,7 +125,10 @@ class Metrics:
         )
         self._provider = MeterProvider(readers, resource, shutdown_on_exit=False)
         meter = self._provider.get_meter("headrace", __version__)
-        made = {metric.name.removeprefix("headrace_"): _instrument(meter, metric, status) for metric in METRICS}
+        made = {
+            metric.name.removeprefix("headrace_"): _instrument(meter, metric, lambda: self._latest)
+            for metric in METRICS
+        }
         self._count: dict[str, Callable[..., None]] = {
             name: one.add for name, one in made.items() if hasattr(one, "add")
         }
@@ -130,6 +138,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return everything as Prometheus text."""
+        self._latest = self._status()
         return generate_latest(self._registry)
 
     def close(self) -> None:
@@ -184,6 +193,8 @@ class Metrics:
                 count["messages_lost_to_retention"](end - start)
             case events.PollFailed(error=error):
                 count["polls_failed"](1, {"error": error})
+            case events.Lag():
+                self._latest = self._status()
             case events.OddInput(kind=kind, count=inputs):
                 count["odd_inputs"](inputs, {"kind": kind})
             case _:
@@ -202,7 +213,7 @@ class Metrics:
         record["batch_texts"](event.texts, closed_by)
 
 
-def _instrument(meter: Meter, metric: Metric, status: Callable[[], Status]) -> Any:  # noqa: ANN401 - three unrelated types
+def _instrument(meter: Meter, metric: Metric, latest: Callable[[], Status | None]) -> Any:  # noqa: ANN401 - three unrelated types
     if metric.kind == "counter":
         return meter.create_counter(metric.name, metric.unit, metric.description)
     if metric.kind == "histogram":
@@ -212,7 +223,8 @@ def _instrument(meter: Meter, metric: Metric, status: Callable[[], Status]) -> A
     read = GAUGES[metric.name]
 
     def samples(_: CallbackOptions) -> list[Observation]:
-        return [Observation(value, labels) for value, labels in read(status())]
+        status = latest()
+        return [] if status is None else [Observation(value, labels) for value, labels in read(status)]
 
     return meter.create_observable_gauge(metric.name, [samples], metric.unit, metric.description)
 
@@ -222,4 +234,6 @@ def _otlp_reader(endpoint: str) -> MetricReader:
         OTLPMetricExporter,
     )
 
-    return PeriodicExportingMetricReader(OTLPMetricExporter(f"{endpoint.rstrip('/')}/v1/metrics"))
+    return PeriodicExportingMetricReader(
+        OTLPMetricExporter(f"{endpoint.rstrip('/')}/v1/metrics", timeout=EXPORT_TIMEOUT_S)
+    )

@@ -15,6 +15,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from schemas import __version__
 from schemas.events import CallFailed, CallFinished, Event, Written
 
+EXPORT_TIMEOUT_S = 3.0
+"""A collector that is away must not hold up a worker that is told to end."""
 NANOSECONDS = 1_000_000_000
 
 
@@ -64,4 +66,4 @@ def otlp_exporter(endpoint: str) -> SpanExporter:
         OTLPSpanExporter,
     )
 
-    return OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
+    return OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
