@@ -1,7 +1,8 @@
 """The least code that does the same work: pull, look up, embed, upsert, commit.
 
 It guarantees nothing: it commits what it has read, not what it has stored, and a fault of any part ends it. What the
-worker costs beyond this is the price of its guarantees. It writes the same rows by the same statements.
+worker costs beyond this is the price of its guarantees. It fills the same tables with statements of its own, so that it
+stays what it is when the worker's are changed.
 """
 
 import asyncio
@@ -26,6 +27,42 @@ from schemas.settings import Settings
 
 POLL_MS, MAX_RECORDS = 20, 1000
 COMMIT_EVERY_S = 1.0
+
+LOOK_UP = """
+SELECT k.n, d.content_hash = k.hash
+FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS k(id, hash, n)
+JOIN {index}.documents AS d ON d.tenant = 'default' AND d.id = k.id
+"""
+WRITE_DOCUMENTS = """
+INSERT INTO {index}.documents (
+    tenant, id, origin_topic, origin_partition, origin_offset, origin_timestamp, log_append_time, fence_ts,
+    content_hash, chunk_count, embedded_at, stored_at, revision)
+SELECT 'default', id, $6, partition, "offset", "timestamp", true, "timestamp", hash, 1, now(), now(), 1
+FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bytea[])
+     AS k(id, partition, "offset", "timestamp", hash)
+ON CONFLICT (tenant, id) DO UPDATE SET
+    origin_topic = excluded.origin_topic,
+    origin_partition = excluded.origin_partition,
+    origin_offset = excluded.origin_offset,
+    origin_timestamp = excluded.origin_timestamp,
+    content_hash = excluded.content_hash,
+    stored_at = excluded.stored_at
+"""
+WRITE_CHUNK = """
+INSERT INTO {index}.chunks (tenant, document_id, ordinal, text, hash, tokens, embedding, embedded_at)
+VALUES ('default', $1, 0, $2, $3, $4, $5, now())
+ON CONFLICT (tenant, document_id, ordinal) DO UPDATE SET
+    text = excluded.text,
+    hash = excluded.hash,
+    tokens = excluded.tokens,
+    embedding = excluded.embedding,
+    embedded_at = excluded.embedded_at
+"""
+SAVE_POSITIONS = """
+INSERT INTO {index}.positions (consumer_group, topic, partition, next_offset, saved_at)
+SELECT $1, $2, partition, next_offset, now() FROM unnest($3::integer[], $4::bigint[]) AS k(partition, next_offset)
+ON CONFLICT (consumer_group, topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+"""
 
 
 class Value(msgspec.Struct):
@@ -54,7 +91,11 @@ class BareLoop:
         self._settings = settings
         self._connections = connections
         self._session = session
-        self._queries = sql.queries({"index": sql.identifier(settings.store.index), "vector_schema": ""})
+        index = sql.identifier(settings.store.index)
+        statements = (LOOK_UP, WRITE_DOCUMENTS, WRITE_CHUNK, SAVE_POSITIONS)
+        self._look_up, self._write_documents, self._write_chunk, self._save_positions = (
+            statement.format(index=index) for statement in statements
+        )
         self._value = msgspec.json.Decoder(Value)
         self._reply = msgspec.json.Decoder(Reply)
 
@@ -84,37 +125,23 @@ class BareLoop:
 
     async def _store(self, records: list[ConsumerRecord]) -> None:
         values = [self._value.decode(record.value) for record in records]
-        texts = [value.text for value in values]
+        ids, texts = [value.id for value in values], [value.text for value in values]
         hashes = [hashlib.blake2b(text.encode(), digest_size=32).digest() for text in texts]
-        columns = self._columns(records, [value.id for value in values], hashes)
         async with self._connections.one() as connection:
-            await connection.fetch(self._queries["look_up"], *columns)
+            await connection.fetch(self._look_up, ids, hashes)
         vectors = await self._embed(texts)
-        count = len(records)
         rows = [
-            ("default", value.id, 0, value.text, digest[:16], len(value.text) // 4, vector, None)
+            (value.id, value.text, digest[:16], len(value.text) // 4, vector)
             for value, digest, vector in zip(values, hashes, vectors, strict=True)
         ]
-        async with self._connections.one() as connection, connection.transaction():
-            none = [None] * count
-            await connection.fetch(self._queries["write_documents"], *columns, [1] * count, none, none)
-            await connection.executemany(self._queries["write_chunk"], rows)
-
-    def _columns(self, records: list[ConsumerRecord], ids: list[str], hashes: list[bytes]) -> tuple[list[Any], ...]:
-        count = len(records)
-        timestamps = [record.timestamp for record in records]
-        return (
-            ["default"] * count,
-            ids,
-            [None] * count,
-            [self._settings.kafka.topic] * count,
+        origins = (
             [record.partition for record in records],
             [record.offset for record in records],
-            timestamps,
-            [True] * count,
-            timestamps,
-            hashes,
+            [record.timestamp for record in records],
         )
+        async with self._connections.one() as connection, connection.transaction():
+            await connection.execute(self._write_documents, ids, *origins, hashes, self._settings.kafka.topic)
+            await connection.executemany(self._write_chunk, rows)
 
     async def _embed(self, texts: list[str]) -> list[bytes]:
         provider = self._settings.provider
@@ -139,7 +166,7 @@ class BareLoop:
         if save:
             async with self._connections.one() as connection:
                 arguments = (self._settings.group, kafka.topic, [*positions], [*positions.values()])
-                await connection.execute(self._queries["save_positions"], *arguments)
+                await connection.execute(self._save_positions, *arguments)
         await consumer.commit({TopicPartition(kafka.topic, p): position for p, position in positions.items()})
 
 
