@@ -6,6 +6,7 @@ A test that only reads and writes shares one stack with all others and keeps apa
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -40,6 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ["HEADRACE_STATE"] = f"{config.option.basetemp}/no-stack-runs-here"
     mark_session()
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # clean up as after Ctrl-C, also when a time limit strikes
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
