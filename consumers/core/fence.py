@@ -4,9 +4,10 @@ The same rules stand as SQL in ``schemas/sql/0001_index.sql``, where they decide
 in memory and for the order within a write group. A test holds the two against each other.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from enum import Enum
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 import msgspec
@@ -98,22 +99,22 @@ def in_rounds(changes: Sequence[Change], indices: Sequence[int]) -> tuple[list[l
     surpassed by another of their key and left out. There is one round unless a key has changes of which neither
     surpasses the other; the rounds of a key keep the order of the group.
     """
-    keys = {index: (changes[index].tenant, changes[index].id) for index in indices}
-    if len(set(keys.values())) == len(keys):
-        return [sorted(indices, key=keys.__getitem__)], []
-    kept: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    order = sorted([(changes[index].tenant, changes[index].id, index) for index in indices])
+    if len({(tenant, document_id) for tenant, document_id, _ in order}) == len(order):
+        return [[index for *_, index in order]], []
+    rounds: list[list[int]] = []
     surpassed: list[int] = []
-    for index in indices:
-        rivals = kept[keys[index]]
-        if any(surpasses(changes[rival], changes[index]) for rival in rivals):
-            surpassed.append(index)
-            continue
-        beaten = [rival for rival in rivals if surpasses(changes[index], changes[rival])]
-        surpassed += beaten
-        kept[keys[index]] = [rival for rival in rivals if rival not in beaten] + [index]
-    rounds: list[list[int]] = [[] for _ in range(max(map(len, kept.values())))]
-    for key in sorted(kept):
-        for place, index in enumerate(kept[key]):
+    for _, of_key in groupby(order, key=itemgetter(0, 1)):
+        kept: list[int] = []
+        for *_, index in of_key:
+            if any(surpasses(changes[rival], changes[index]) for rival in kept):
+                surpassed.append(index)
+                continue
+            beaten = [rival for rival in kept if surpasses(changes[index], changes[rival])]
+            surpassed += beaten
+            kept = [rival for rival in kept if rival not in beaten] + [index]
+        rounds += [[] for _ in range(len(kept) - len(rounds))]
+        for place, index in enumerate(kept):
             rounds[place].append(index)
     return rounds, surpassed
 

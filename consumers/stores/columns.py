@@ -6,25 +6,29 @@ from consumers.stores.connections import Connection
 from schemas.index import Candidate, Change, Standing
 from schemas.messages import TimestampType
 
-Columns = tuple[Sequence[object], ...]
 
-
-def places(items: Sequence[Candidate] | Sequence[Change]) -> Columns:
+def places(items: Sequence[Candidate] | Sequence[Change]) -> tuple[object, ...]:
     """Return the ten arrays that look_up takes and write_documents begins with; entry i of each is item i's."""
     origins = [item.origin for item in items]
     log_append_time = TimestampType.LOG_APPEND_TIME
+    versions = [item.version for item in items]
     return (
         [item.tenant for item in items],
         [item.id for item in items],
-        [item.version for item in items],
+        versions if any(version is not None for version in versions) else None,
         [origin.topic for origin in origins],
-        [origin.partition for origin in origins],
-        [origin.offset for origin in origins],
-        [origin.timestamp for origin in origins],
-        [origin.timestamp_type is log_append_time for origin in origins],
-        [item.fence_ts for item in items],
+        written([origin.partition for origin in origins]),
+        written([origin.offset for origin in origins]),
+        written([origin.timestamp for origin in origins]),
+        written([origin.timestamp_type is log_append_time for origin in origins]),
+        written([item.fence_ts for item in items]),
         [item.content_hash for item in items],
     )
+
+
+def written(numbers: Sequence[int]) -> str:
+    """Write numbers as PostgreSQL writes an array; asyncpg takes several times longer over a list of them."""
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 async def standings_of(

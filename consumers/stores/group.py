@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from consumers.core import fence
-from consumers.stores.columns import places, standings_of
+from consumers.stores.columns import places, standings_of, written
 from consumers.stores.connections import Connection
 from consumers.stores.vectors import stored_form
 from schemas.index import Change, ChangeKind, DocumentKey, Outcome, Standing
@@ -66,35 +66,36 @@ class GroupWrite:
         rows = await self._connection.fetch(
             self._queries["write_documents"],
             *places(changes),
-            [_TOUCH if change.kind is ChangeKind.TOUCH else len(change.chunks) for change in changes],
+            written([_TOUCH if change.kind is ChangeKind.TOUCH else len(change.chunks) for change in changes]),
             [change.title for change in changes],
             [change.metadata for change in changes],
         )
-        passed = {(tenant, document_id): revision for tenant, document_id, revision, count in rows if count != _TOUCH}
-        if len(passed) < len(rows):
-            # A touch of a row that is no longer there has made one.
-            absent = {(row["tenant"], row["id"]) for row in rows} - passed.keys()
-            raise Leaves(i for i, c in zip(indices, changes, strict=True) if (c.tenant, c.id) in absent)
-        stopped = []
+        passed = {(tenant, document_id): revision for tenant, document_id, revision in rows}
+        stopped, ghosts = [], []
         for index, change in zip(indices, changes, strict=True):
             key = (change.tenant, change.id)
             revision = passed.get(key)
             if revision is None:
                 stopped.append(index)
+            elif revision == 0:
+                ghosts.append(index)
             else:
-                self._accept(index, key, change, existed=revision > 1)
+                self._accept(index, key, change.kind, existed=revision > 1)
+        if ghosts:
+            # Touches of rows that are no longer there have made some.
+            raise Leaves(ghosts)
         if stopped:
             await self._explain(stopped, blocks_others=blocks_others)
 
-    def _accept(self, index: int, key: DocumentKey, change: Change, *, existed: bool) -> None:
+    def _accept(self, index: int, key: DocumentKey, kind: ChangeKind, *, existed: bool) -> None:
         before = self._winners.get(key)
         if before is not None:
             self._outcomes[before] = Outcome.SUPERSEDED
         elif existed:
             self._known.add(key)
         self._winners[key] = index
-        self._outcomes[index] = _DONE[change.kind]
-        if change.kind is not ChangeKind.TOUCH:
+        self._outcomes[index] = _DONE[kind]
+        if kind is not ChangeKind.TOUCH:
             self._contents[key] = index
 
     async def _explain(self, stopped: Sequence[int], *, blocks_others: bool) -> None:
@@ -127,22 +128,17 @@ class GroupWrite:
             )
 
     def _chunk_rows(
-        self, contents: Iterable[tuple[DocumentKey, Change]], kept: Mapping[_Place, tuple[bytes, datetime]]
+        self, contents: Sequence[tuple[DocumentKey, Change]], kept: Mapping[_Place, tuple[bytes, datetime]]
     ) -> list[tuple[object, ...]]:
         """Return the arguments of write_chunk for every chunk but those that stay as they are."""
-        chunks = [
-            (tenant, document_id, ordinal, chunk)
+        vectors = [chunk.vector for _, change in contents for chunk in change.chunks if chunk.vector is not None]
+        fresh = iter(stored_form(vectors, self._vector_type))
+        return [
+            (tenant, document_id, ordinal, chunk.text, chunk.hash, chunk.tokens, *found)
             for (tenant, document_id), change in contents
             for ordinal, chunk in enumerate(change.chunks)
+            if (found := (next(fresh), None) if chunk.vector is not None else kept.get((tenant, document_id, ordinal)))
         ]
-        fresh = iter(stored_form([c.vector for *_, c in chunks if c.vector is not None], self._vector_type))
-        rows: list[tuple[object, ...]] = []
-        for tenant, document_id, ordinal, c in chunks:
-            if c.vector is not None:
-                rows.append((tenant, document_id, ordinal, c.text, c.hash, c.tokens, next(fresh), None))
-            elif (moved := kept.get((tenant, document_id, ordinal))) is not None:
-                rows.append((tenant, document_id, ordinal, c.text, c.hash, c.tokens, *moved))
-        return rows
 
     async def _kept_vectors(self) -> dict[_Place, tuple[bytes, datetime]]:
         """Find the stored vectors that changed documents keep; return those that move, under their new place.

@@ -45,8 +45,8 @@ SELECT c.n,
                ELSE 'changed'
            END
        END AS standing
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[],
-            $8::boolean[], $9::bigint[], $10::bytea[])
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text::integer[], $6::text::bigint[],
+            $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::bytea[])
      WITH ORDINALITY
      AS c(tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts, content_hash, n)
 CROSS JOIN LATERAL (
@@ -58,7 +58,8 @@ CROSS JOIN LATERAL (
 
 -- write_documents --
 -- Lock, in the order of the arrays, every row of the group, and write those that pass the fence; they are returned.
--- content_hash is NULL for a deletion. chunk_count is -1 for a touch, which needs the same content under it.
+-- content_hash is NULL for a deletion. chunk_count is -1 for a touch, which needs the same content under it; one that
+-- finds no row makes one with revision 0, for the caller to roll back.
 INSERT INTO {index}.documents AS d (
     tenant, id, version, origin_topic, origin_partition, origin_offset, origin_timestamp, log_append_time, fence_ts,
     content_hash, chunk_count, title, metadata, deleted_at, embedded_at, stored_at, revision)
@@ -66,9 +67,10 @@ SELECT tenant, id, version, topic, partition, "offset", "timestamp", log_append_
        content_hash, chunk_count, title, metadata::jsonb,
        CASE WHEN content_hash IS NULL THEN now() END,
        CASE WHEN content_hash IS NOT NULL THEN now() END,
-       now(), 1
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[],
-            $8::boolean[], $9::bigint[], $10::bytea[], $11::integer[], $12::text[], $13::text[])
+       now(), CASE WHEN chunk_count < 0 THEN 0 ELSE 1 END
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text::integer[], $6::text::bigint[],
+            $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::bytea[], $11::text::integer[],
+            $12::text[], $13::text[])
      AS change(tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts,
                content_hash, chunk_count, title, metadata)
 ON CONFLICT (tenant, id) DO UPDATE SET
@@ -92,7 +94,7 @@ WHERE {index}.fence(
           excluded.origin_timestamp, excluded.log_append_time, excluded.fence_ts,
           d.version, d.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp, d.fence_ts) = 'newer'
       AND (excluded.chunk_count >= 0 OR d.content_hash = excluded.content_hash)
-RETURNING d.tenant, d.id, d.revision, d.chunk_count
+RETURNING d.tenant, d.id, d.revision
 
 -- stored_hashes --
 SELECT c.tenant, c.document_id, c.ordinal, c.hash
