@@ -108,7 +108,7 @@ GAUGES: dict[str, Callable[[Status], Samples]] = {
 
 
 class Metrics:
-    """An observer that feeds the metrics. ``status`` is asked for the gauges: when somebody looks, and with each Lag."""
+    """An observer that feeds the metrics. ``status`` is asked when somebody looks, and with each Lag."""
 
     def __init__(self, telemetry: TelemetrySettings, status: Callable[[], Status], instance: str) -> None:
         self._status = status
