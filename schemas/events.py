@@ -44,7 +44,7 @@ class LookedUp(Event):
 
 @dataclass(frozen=True, slots=True)
 class CallFinished(Event):
-    """The provider answered a batch. ``closed_by`` is why the batch was closed: items, tokens, bytes, linger, split or alone."""
+    """The provider answered a batch, which ``closed_by`` closed: items, tokens, bytes, linger, split or alone."""
 
     model: str
     texts: int

@@ -46,7 +46,7 @@ class Standing(Enum):
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """What the look-up needs to know of a document. ``fence_ts`` is the timestamp the fence goes by, in milliseconds."""
+    """What the look-up needs to know of a document. ``fence_ts``: the timestamp the fence goes by, in milliseconds."""
 
     tenant: str
     id: str

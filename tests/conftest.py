@@ -41,9 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ["HEADRACE_STATE"] = f"{config.option.basetemp}/no-stack-runs-here"
     mark_session()
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # clean up as after Ctrl-C, also when a time limit strikes
+    # Clean up as after Ctrl-C, also when a time limit strikes.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
