@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaConnectionError
 
 from producers.errors import broker_errors
-from schemas.errors import BrokerMisconfigured
+from schemas.errors import BrokerMisconfigured, BrokerUnavailable
 from schemas.settings import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 30_000
+START_TIMEOUT_S = 30.0
 
 
 class Secret(str):
@@ -86,6 +88,21 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
         )
         raise BrokerMisconfigured(f"the files of TLS can not be used ({files}): {error}") from None
     return context
+
+
+async def start(client: Any, kafka: KafkaSettings) -> None:  # noqa: ANN401 - aiokafka publishes no types
+    """Start a producer, consumer or admin client; where it can not connect, say why. Closing it is the caller's affair.
+
+    Raises BrokerUnavailable or BrokerMisconfigured.
+    """
+    try:
+        with broker_errors(f"connecting to Kafka at {kafka.bootstrap_servers}"):
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await client.start()
+    except BrokerUnavailable as error:
+        if isinstance(error.__cause__, KafkaConnectionError):
+            await probe(kafka)
+        raise
 
 
 async def probe(settings: KafkaSettings, *, timeout_s: float = 10.0) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, ProducerClosed, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaTimeoutError, ProducerClosed, TopicAuthorizationFailedError
 
-from producers.connection import client_options, probe
+from producers.connection import START_TIMEOUT_S, client_options, start
 from producers.errors import FOREIGN, UNKNOWN_TOPIC, broker_errors, translated
 from schemas.dead_letters import Record
 from schemas.errors import BrokerMisconfigured, BrokerUnavailable
@@ -30,7 +30,6 @@ MAX_REQUEST_BYTES = 64 * MIB
 BATCH_BYTES = 256 * 1024
 """Below every sensible max.message.bytes, so that a batch refused as too large is one large record."""
 
-START_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 10.0
 RENEWALS = 3
 
@@ -95,20 +94,23 @@ class Publisher:
         topic: str,
         record: Record,
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> "asyncio.Future[Any]":
-        """Hand a record to *producer* and return the future of its acknowledgement.
+        """Hand a record to *producer* and return the future of its acknowledgement; its time is now if not said.
 
         Waits while the batch before it is still on its way. Raises BrokerUnavailable when that takes too long, and
         RecordTooLarge; the future fails with aiokafka's own errors.
         """
         with broker_errors(f"sending to {topic}"):
             acknowledged: asyncio.Future[Any] = await producer.send(
-                topic, record.value, record.key, partition, headers=list(record.headers)
+                topic, record.value, record.key, partition, timestamp_ms, list(record.headers)
             )
         self._unanswered.add(acknowledged)
         return acknowledged
 
-    async def deliver(self, topic: str, record: Record, partition: int | None = None) -> None:
+    async def deliver(
+        self, topic: str, record: Record, partition: int | None = None, timestamp_ms: int | None = None
+    ) -> None:
         """Send one record and return when it is acknowledged.
 
         Raises BrokerUnavailable when patience ends or Kafka refuses again and again, BrokerMisconfigured for what
@@ -118,7 +120,7 @@ class Publisher:
         for renewals_left in reversed(range(RENEWALS)):
             producer = await self.producer()
             try:
-                acknowledged = await self.enqueue(producer, topic, record, partition)
+                acknowledged = await self.enqueue(producer, topic, record, partition, timestamp_ms)
             except BrokerUnavailable as unavailable:
                 if isinstance(unavailable.__cause__, ProducerClosed) and renewals_left:
                     continue  # somebody else has renewed it meanwhile
@@ -181,13 +183,9 @@ class Publisher:
             max_request_size=MAX_REQUEST_BYTES,
         )
         try:
-            with broker_errors(f"connecting to Kafka at {self._kafka.bootstrap_servers}"):
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await producer.start()
-        except BaseException as error:
+            await start(producer, self._kafka)
+        except BaseException:
             await producer.stop()
-            if isinstance(error.__cause__, KafkaConnectionError):
-                await probe(self._kafka)  # knows the reason, where aiokafka knows only that it failed
             raise
         return producer
 

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from producers.connection import client_options
+from producers.connection import client_options, start
 from producers.errors import broker_errors
 from schemas.settings import MIB, KafkaSettings, Settings
 
@@ -129,12 +129,12 @@ def _existing(found: Described, wanted: Wanted) -> Ensured:
 @asynccontextmanager
 async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_options(kafka, "admin"))
-    with broker_errors(f"asking Kafka at {kafka.bootstrap_servers} about topics"):
-        try:
-            await admin.start()
+    try:
+        await start(admin, kafka)
+        with broker_errors(f"asking Kafka at {kafka.bootstrap_servers} about topics"):
             yield admin
-        finally:
-            await admin.close()
+    finally:
+        await admin.close()
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Wanted]) -> set[str]:

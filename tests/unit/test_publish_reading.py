@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from compose.reading import Format, Found, Item, Reading, Refusal, Skipped, first_heading, identity
+from compose.headings import first_heading
+from compose.reading import Format, Found, Item, Reading, Refusal, Skipped, identity
 
 
 @pytest.fixture(autouse=True)
