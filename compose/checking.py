@@ -11,7 +11,7 @@ from compose.configuration import Configuration, masked, value_of
 from compose.layers import variable
 from compose.service import fingerprint_of
 from consumers.core.positions import OWNER
-from consumers.kafka.starting import committed_offsets
+from consumers.kafka.admin import KafkaView
 from consumers.providers.openai import WITNESS, OpenAIProvider
 from consumers.stores.connections import OLDEST_PGVECTOR, SOUND_PGVECTOR, Connections, version_of
 from consumers.stores.errors import translated
@@ -106,8 +106,10 @@ _WHY: Mapping[str, str] = {
 async def _positions(settings: Settings) -> list[Finding]:
     """Say which positions of the group belong to another index: a worker refuses to start from them."""
     index, topic, group = settings.store.index, settings.kafka.topic, settings.group
-    told = [metadata for place, (_, metadata) in (await committed_offsets(settings)).items() if place.topic == topic]
-    others = {metadata.split("/")[1] for metadata in told if metadata.startswith(f"{OWNER}/")} - {index}
+    async with KafkaView(settings.kafka) as view:
+        commits = await view.committed(group, topic)
+    told = [commit.metadata for commit in commits.values() if commit.metadata.startswith(f"{OWNER}/")]
+    others = {metadata.split("/")[1] for metadata in told} - {index}
     return [
         Finding(
             "kafka",

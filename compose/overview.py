@@ -5,7 +5,7 @@ Each part is asked by itself: one that is down is named, and says nothing about 
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, TypeVar
@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 import aiohttp
 import msgspec
 
-from consumers.kafka.admin import Group, KafkaView, PartitionLag, lags
+from consumers.kafka.admin import Commit, Group, KafkaView, PartitionLag, lags
 from consumers.stores.pgvector import PgVectorStore
 from schemas.errors import BrokerMisconfigured, HeadraceError
 from schemas.index import Counts
@@ -109,7 +109,8 @@ class Lookout:
         lag = sum(one.lag for one in partitions)
         return KafkaPart(kafka.topic, group, lag, partitions, dead_letters, kafka.dlq_topic, self._per_s(committed))
 
-    def _per_s(self, committed: dict[int, int]) -> float | None:
+    def _per_s(self, commits: Mapping[int, Commit]) -> float | None:
+        committed = {partition: commit.offset for partition, commit in commits.items()}
         before, self._before = self._before, (time.monotonic(), committed)
         if before is None:
             return None

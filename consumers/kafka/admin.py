@@ -1,20 +1,36 @@
 """How far is a group, and what do the topics hold? Looks only: joins no group and commits nothing."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NoError,
+    NotCoordinatorForGroupError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from producers.connection import client_options
 from producers.errors import broker_errors
 from schemas.settings import KafkaSettings
+
+COORDINATING = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
+AGAIN_S = 0.2
+
+T = TypeVar("T")
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -33,6 +49,13 @@ class PartitionLag(msgspec.Struct, frozen=True):
     end: int
     committed: int | None
     lag: int
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What a group has committed for a partition: the next offset, and the words that came with it."""
+
+    offset: int
+    metadata: str
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -116,23 +139,28 @@ class KafkaView:
                 found = await self._consumer.offsets_for_times(asked)
         return {place.partition: told.offset if told is not None else None for place, told in found.items()}
 
-    async def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Return the next offset of each partition for which the group has committed one."""
+    async def committed(self, group: str, topic: str) -> dict[int, Commit]:
+        """Return what the group has committed for each partition for which it did."""
         with broker_errors(f"reading the offsets of the group {group}"):
             async with asyncio.timeout(self._timeout_s):
-                found = await self._admin.list_consumer_group_offsets(group)
+                found = await _patiently(lambda: self._admin.list_consumer_group_offsets(group))
         return {
-            place.partition: told.offset for place, told in found.items() if place.topic == topic and told.offset >= 0
+            place.partition: Commit(told.offset, told.metadata or "")
+            for place, told in found.items()
+            if place.topic == topic and told.offset >= 0
         }
 
     async def group(self, group: str, topic: str) -> Group:
         """Return the state and the members of a group, a group that was never seen as well."""
         with broker_errors(f"describing the group {group}"):
             async with asyncio.timeout(self._timeout_s):
-                [answer] = await self._admin.describe_consumer_groups([group])
-            code, name, state, _, _, members, *_ = answer.groups[0]
-            if (error := for_code(code)) is not NoError:
-                raise error(f"group {group}")
+                return await _patiently(lambda: self._describe(group, topic))
+
+    async def _describe(self, group: str, topic: str) -> Group:
+        [answer] = await self._admin.describe_consumer_groups([group])
+        code, name, state, _, _, members, *_ = answer.groups[0]
+        if (error := for_code(code)) is not NoError:
+            raise error(f"group {group}")
         return Group(name, state, tuple(sorted((_member(one, topic) for one in members), key=lambda m: m.partitions)))
 
     async def _partitions(self, topics: Iterable[str]) -> dict[str, list[int]]:
@@ -146,13 +174,22 @@ class KafkaView:
         return found
 
 
-def lags(extents: Iterable[Extent], committed: Mapping[int, int]) -> list[PartitionLag]:
+def lags(extents: Iterable[Extent], committed: Mapping[int, Commit]) -> list[PartitionLag]:
     """Put ends and positions together. A position below the start counts from there: what is gone is no lag."""
     return [
         PartitionLag(one.partition, one.start, one.end, at, max(one.end - max(at or 0, one.start), 0))
         for one in extents
-        for at in (committed.get(one.partition),)
+        for at in (committed[one.partition].offset if one.partition in committed else None,)
     ]
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while the broker still looks for the coordinator: the first question ever makes it create its topic."""
+    while True:
+        try:
+            return await ask()
+        except COORDINATING:
+            await asyncio.sleep(AGAIN_S)
 
 
 def _member(told: tuple[Any, ...], topic: str) -> Member:
