@@ -1,9 +1,10 @@
 """What does a scenario do with Kafka? It plays everybody but the worker: publishers, operators, and readers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -41,28 +42,28 @@ class Log:
         self.group = settings.group
 
     @asynccontextmanager
-    async def producer(self, transactional_id: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
+    async def producer(self, **options: object) -> AsyncIterator[AIOKafkaProducer]:
         """Lend a producer for whatever ``publish`` does not do."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
-            max_request_size=MAX_REQUEST,
-            linger_ms=5,
-            acks="all",
-            enable_idempotence=True,
-            transactional_id=transactional_id,
-        )
+        usual = {"max_request_size": MAX_REQUEST, "linger_ms": 5, "acks": "all", "enable_idempotence": True}
+        producer = AIOKafkaProducer(bootstrap_servers=self._servers, **(usual | options))
         async with producer:
             yield producer
 
     async def send_batch(
-        self, producer: AIOKafkaProducer, records: Iterable[Record], partition: int
+        self,
+        producer: AIOKafkaProducer,
+        records: Iterable[Record],
+        partition: int,
+        spoil: Callable[[Any], None] | None = None,
     ) -> "asyncio.Future[RecordMetadata]":
-        """Send all records in one batch; the answer tells of the first one."""
+        """Send all records in one batch, *spoil* it before; the answer tells of the first one."""
         batch = producer.create_batch()
         for record in records:
             added = batch.append(key=record.key, value=record.value, timestamp=None, headers=list(record.headers))
             assert added is not None, "the batch is full"
         batch.close()
+        if spoil is not None:
+            spoil(batch)
         answer: asyncio.Future[RecordMetadata] = await producer.send_batch(batch, self.topic, partition=partition)
         return answer
 
@@ -120,6 +121,14 @@ class Log:
         async with self._consumer(group_id=self.group) as consumer:
             consumer.assign(list(places))
             await consumer.commit(places)
+
+    async def join_and_leave(self) -> None:
+        """Be a member of the group until partitions are assigned, and leave again: two rebalances."""
+        async with self._consumer(group_id=self.group) as consumer:
+            consumer.subscribe([self.topic])
+            async with asyncio.timeout(60):
+                while not consumer.assignment():
+                    await asyncio.sleep(0.1)
 
     async def dead_letters(self) -> list[Sent]:
         """Read the dead-letter topic from its start to its end."""
