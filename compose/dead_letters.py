@@ -1,24 +1,27 @@
-"""Which dead letters are there, and what may be shown of them?"""
+"""Which dead letters are there, what became of them, and what may be shown of them?"""
 
 import base64
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from heapq import heappush, heappushpop
 
 import msgspec
 
-from consumers.kafka.admin import KafkaView
-from consumers.kafka.reader import read
-from schemas import headers
-from schemas.dead_letters import DeadLetter, from_message, iso
-from schemas.errors import BrokerMisconfigured, HeadraceError
-from schemas.messages import Message
+from consumers.core.replaying import prospect
+from consumers.core.selection import Filter, told_tenant
+from consumers.kafka.dead_letters import known_fates, letters, ranges
+from schemas.dead_letters import DeadLetter, Failure, iso
+from schemas.documents import DEFAULT_TENANT, Document
+from schemas.errors import HeadraceError, InvalidDocument
+from schemas.fates import Fate, fate_key
+from schemas.messages import Origin
 from schemas.settings import Settings
 
 HOUR = len("2026-01-31T23")
 MAX_SHOWN_KEY = 200
+
+Found = tuple[DeadLetter, Fate | None]
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -37,15 +40,22 @@ class Letter(msgspec.Struct, frozen=True):
     first_failed_at: str
     failed_at: str
     bytes: int
+    fate: Fate | None = None
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Dead letters counted in three ways; hours are UTC, as ``2026-01-31T23``, in their order."""
+    """Dead letters counted in several ways; hours are UTC, as ``2026-01-31T23``, in their order.
+
+    ``topics`` are those that the messages first lay in; ``fates`` counts ``open`` where there is none.
+    """
 
     total: int
     codes: dict[str, int]
     stages: dict[str, int]
     hours: dict[str, int]
+    topics: dict[str, int]
+    tenants: dict[str, int]
+    fates: dict[str, int]
 
 
 class Field(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,7 +66,7 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """A dead letter with everything in it."""
+    """A dead letter with everything in it, and what decoding makes of the original today."""
 
     letter: Letter
     group: str
@@ -65,64 +75,89 @@ class Whole(msgspec.Struct, frozen=True):
     key: Field | None
     value: Field | None
     headers: list[tuple[str, Field | None]]
+    now: str
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Which dead letters are asked for; None is any. ``since_ms`` is when the dead-letter topic took them."""
+class Exported(msgspec.Struct, frozen=True):
+    """A dead letter as it is written to a file: the record as it lies there, and what is known of it."""
 
-    code: str | None = None
-    stage: str | None = None
-    partition: int | None = None
-    since_ms: int | None = None
-
-    @property
-    def by_reason(self) -> bool:
-        """Say whether a record has to be looked into before it counts."""
-        return self.code is not None or self.stage is not None
-
-    def takes(self, letter: DeadLetter) -> bool:
-        """Say whether this one is asked for."""
-        failure = letter.failure
-        return self.code in (None, failure.code) and self.stage in (None, failure.stage)
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: Field | None
+    value: Field | None
+    headers: list[tuple[str, Field | None]]
+    failure: Failure
+    origin: Origin
+    replays: int
+    fate: Fate | None
 
 
-async def newest(settings: Settings, asked: Filter, limit: int) -> list[Letter]:
-    """Return the newest dead letters that are asked for, the oldest of them first."""
-    # Where no record is to be left out for its reason, so many of each partition are enough.
-    last = None if asked.by_reason else limit
+async def newest(settings: Settings, asked: Filter, limit: int, *, settled: bool = False) -> list[Letter]:
+    """Return the newest dead letters that are asked for, the oldest of them first; *settled* ones only if wanted."""
     kept: list[tuple[str, int, int, Letter]] = []  # a heap, the oldest first; no two have one place
-    async for found in _letters(settings, asked, last=last):
-        letter = in_a_line(found)
-        entry = (letter.failed_at, letter.partition, letter.offset, letter)
-        (heappush if len(kept) < limit else heappushpop)(kept, entry)
+    async with aclosing(_letters(settings, asked, settled=settled, last=limit)) as found:
+        async for letter, fate in found:
+            line = in_a_line(letter, fate)
+            entry = (line.failed_at, line.partition, line.offset, line)
+            (heappush if len(kept) < limit else heappushpop)(kept, entry)
     return [letter for *_, letter in sorted(kept)]
 
 
-async def statistics(settings: Settings, asked: Filter) -> Stats:
-    """Count all dead letters that are asked for."""
-    codes: Counter[str] = Counter()
-    stages: Counter[str] = Counter()
-    hours: Counter[str] = Counter()
-    async for letter in _letters(settings, asked):
-        codes[letter.failure.code or "unknown"] += 1
-        stages[letter.failure.stage or "unknown"] += 1
-        hours[(letter.failure.failed_at or iso(letter.message.timestamp / 1000))[:HOUR]] += 1
-    return Stats(codes.total(), dict(codes.most_common()), dict(stages.most_common()), dict(sorted(hours.items())))
+async def statistics(settings: Settings, asked: Filter, *, settled: bool = False) -> Stats:
+    """Count all dead letters that are asked for; *settled* ones only if wanted."""
+    codes, stages, hours, topics, tenants, ends = (Counter[str]() for _ in range(6))
+    async with aclosing(_letters(settings, asked, settled=settled)) as found:
+        async for letter, fate in found:
+            codes[letter.failure.code or "unknown"] += 1
+            stages[letter.failure.stage or "unknown"] += 1
+            hours[(letter.failure.failed_at or iso(letter.message.timestamp / 1000))[:HOUR]] += 1
+            topics[letter.origin.topic] += 1
+            tenants[told_tenant(letter.message) or DEFAULT_TENANT] += 1
+            ends[fate.kind if fate is not None else "open"] += 1
+    return Stats(
+        codes.total(),
+        dict(codes.most_common()),
+        dict(stages.most_common()),
+        dict(sorted(hours.items())),
+        dict(topics.most_common()),
+        dict(tenants.most_common()),
+        dict(ends.most_common()),
+    )
 
 
-async def one(settings: Settings, partition: int, offset: int) -> DeadLetter:
-    """Return a dead letter by its place. Raises HeadraceError where there is none."""
+async def one(settings: Settings, partition: int, offset: int) -> Found:
+    """Return a dead letter by its place, and its fate. Raises HeadraceError where there is none."""
+    asked = Filter(partition=partition, offset=offset)
+    async with aclosing(_letters(settings, asked, settled=True)) as found:
+        async for letter, fate in found:
+            return letter, fate
     topic = settings.kafka.dlq_topic
-    async with aclosing(read(settings.kafka, topic, {partition: await _range(settings, partition, offset)})) as groups:
-        async for messages in groups:
-            for message in messages:
-                if message.offset == offset:
-                    return from_message(message)
     raise HeadraceError(f"{topic} has no record at {partition}:{offset}: `headrace dlq list` shows what is there")
 
 
-def in_a_line(letter: DeadLetter) -> Letter:
+async def exported(settings: Settings, asked: Filter, *, settled: bool = False) -> AsyncGenerator[Exported, None]:
+    """Yield every dead letter that is asked for, whole. To be used within ``aclosing``."""
+    async with aclosing(_letters(settings, asked, settled=settled)) as found:
+        async for letter, fate in found:
+            message = letter.message
+            yield Exported(
+                message.topic,
+                message.partition,
+                message.offset,
+                message.timestamp,
+                key=_field(message.key),
+                value=_field(message.value),
+                headers=[(name, _field(value)) for name, value in message.headers],
+                failure=letter.failure,
+                origin=letter.origin,
+                replays=letter.replays,
+                fate=fate,
+            )
+
+
+def in_a_line(letter: DeadLetter, fate: Fate | None) -> Letter:
     """Return what a list shows of a dead letter."""
     message, origin, failure = letter.message, letter.origin, letter.failure
     return Letter(
@@ -130,7 +165,7 @@ def in_a_line(letter: DeadLetter) -> Letter:
         offset=message.offset,
         origin=f"{origin.topic}/{origin.partition}/{origin.offset}",
         key=None if message.key is None else message.key[:MAX_SHOWN_KEY].decode("utf-8", "backslashreplace"),
-        tenant=_tenant(message),
+        tenant=told_tenant(message),
         stage=failure.stage,
         code=failure.code,
         message=failure.message,
@@ -139,75 +174,58 @@ def in_a_line(letter: DeadLetter) -> Letter:
         first_failed_at=failure.first_failed_at,
         failed_at=failure.failed_at or iso(message.timestamp / 1000),
         bytes=message.size,
+        fate=fate,
     )
 
 
-def whole(letter: DeadLetter) -> Whole:
+def whole(letter: DeadLetter, fate: Fate | None, now: str) -> Whole:
     """Return everything in a dead letter, in a form that JSON can carry."""
     message = letter.message
     return Whole(
-        in_a_line(letter),
+        in_a_line(letter, fate),
         letter.group,
         letter.index,
         letter.software,
-        key=None if message.key is None else _field(message.key),
-        value=None if message.value is None else _field(message.value),
-        headers=[(name, None if value is None else _field(value)) for name, value in message.headers],
+        key=_field(message.key),
+        value=_field(message.value),
+        headers=[(name, _field(value)) for name, value in message.headers],
+        now=now,
     )
 
 
-async def _letters(settings: Settings, asked: Filter, last: int | None = None) -> AsyncIterator[DeadLetter]:
-    """Yield what is asked for; *last* is how many records of each partition are enough."""
+def today(letter: DeadLetter, now_ms: int, max_bytes: int) -> str:
+    """Say in words what this version makes of the original."""
+    found = prospect(letter, now_ms, max_bytes)
+    if isinstance(found, InvalidDocument):
+        return f"still {found.code}: {found}"
+    subject = found.subject
+    changed = f" ({', '.join(found.oddities)})" if found.oddities else ""
+    whose = f"{subject.tenant}/{subject.id}"
+    if isinstance(subject, Document):
+        return f"would be embedded and stored as {whose}, {len(subject.text):,} characters{changed}"
+    return f"would delete {whose}{changed}"
+
+
+async def _letters(
+    settings: Settings, asked: Filter, *, settled: bool, last: int | None = None
+) -> AsyncGenerator[Found, None]:
+    """Yield what is asked for with what became of it; *last* is how many of each partition are enough."""
     kafka = settings.kafka
-    ranges = await _ranges(settings, asked, last)
-    async with aclosing(read(kafka, kafka.dlq_topic, ranges)) as groups:
-        async for messages in groups:
-            for message in messages:
-                letter = from_message(message)
-                if asked.takes(letter):
-                    yield letter
+    known = await known_fates(kafka, settings.outcomes_topic)
+    # Where no record is to be left out for what it says, so many of each partition are enough.
+    all_count = not asked.by_content and (settled or not known)
+    where = await ranges(kafka, asked, last if all_count else None)
+    async with aclosing(letters(kafka, where, asked)) as groups:
+        async for _, some in groups:
+            for letter in some:
+                fate = known.get(fate_key(letter.message.place))
+                if settled or fate is None or not fate.settles:
+                    yield letter, fate
 
 
-async def _ranges(settings: Settings, asked: Filter, last: int | None) -> dict[int, tuple[int, int]]:
-    topic = settings.kafka.dlq_topic
-    async with KafkaView(settings.kafka) as view:
-        extents = (await view.extents([topic])).get(topic)
-        if extents is None:
-            raise BrokerMisconfigured(f"the topic {topic} does not exist: run `headrace init`")
-        wanted = [one for one in extents if asked.partition in (None, one.partition)]
-        if not wanted:
-            raise HeadraceError(f"{topic} has no partition {asked.partition}, it has {len(extents)}")
-        starts: dict[int, int | None] = {one.partition: one.start for one in wanted}
-        if asked.since_ms is not None:
-            starts = await view.offsets_at(topic, starts, asked.since_ms)
-    ranges = {}
-    for one in wanted:
-        start = starts[one.partition]
-        first = one.end if start is None else start
-        ranges[one.partition] = (max(first, one.end - last) if last is not None else first, one.end)
-    return ranges
-
-
-async def _range(settings: Settings, partition: int, offset: int) -> tuple[int, int]:
-    start, end = (await _ranges(settings, Filter(partition=partition), None))[partition]
-    return (offset, offset + 1) if start <= offset < end else (0, 0)
-
-
-class _Told(msgspec.Struct):
-    tenant: str | None = None
-
-
-def _tenant(message: Message) -> str | None:
-    told = dict(message.headers).get(headers.TENANT)
-    if told is not None:
-        return told.decode("utf-8", "backslashreplace")
-    try:
-        return msgspec.json.decode(message.value or b"", type=_Told).tenant
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None  # it may well be the reason why it is here
-
-
-def _field(raw: bytes) -> Field:
+def _field(raw: bytes | None) -> Field | None:
+    if raw is None:
+        return None
     try:
         return Field(text=raw.decode("utf-8"))
     except UnicodeDecodeError:

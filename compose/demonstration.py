@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from compose import dead_letters
 from compose.corpus import corpus
-from compose.dead_letters import Filter, Letter
+from compose.dead_letters import Letter
 from compose.embedded.endpoints import Endpoints
 from compose.embedded.stack import PartFailed, Stack, temporary_stack
 from compose.publishing import Publication
 from compose.reading import Format, Found, Item, Reading, Refusal
 from compose.service import Worker, fingerprint_of
+from consumers.core.selection import Filter
 from consumers.stores.pgvector import PgVectorStore
 from consumers.telemetry.tally import Tally
 from producers.publisher import Publisher

@@ -56,9 +56,13 @@ COMMANDS = (
 DEAD_LETTERS = (
     Command("list", "dlq", "list_letters", "List the dead letters."),
     Command("show", "dlq", "show", "Show one dead letter whole."),
-    Command("stats", "dlq", "stats", "Count the dead letters by reason and by hour."),
+    Command("stats", "dlq", "stats", "Count the dead letters by reason, topic, tenant and hour."),
+    Command("replay", "dlq_replay", "replay", "Publish dead letters to their topic again."),
+    Command("park", "dlq_replay", "park", "Give dead letters up: move them to the parked topic."),
+    Command("discard", "dlq_replay", "discard", "Give dead letters up where they are."),
+    Command("export", "dlq_export", "export", "Write dead letters to a file, a line each."),
 )
-GROUPS = {"dlq": ("Look at the dead letters.", DEAD_LETTERS)}
+GROUPS = {"dlq": ("Look at the dead letters, and deal with them.", DEAD_LETTERS)}
 
 EPILOG = """\b
 Examples:

@@ -1,8 +1,8 @@
 """``headrace dlq``: what could not be stored, and why."""
 
-import re
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -13,44 +13,38 @@ from rich.text import Text
 from compose import dead_letters
 from compose.cli.console import indented, one_line, print_json, print_table, readable, readable_bytes, stdout
 from compose.cli.console import show as show_on
+from compose.cli.letters import selecting
 from compose.cli.options import Json, configured
-from compose.dead_letters import Filter, Letter, Stats
+from compose.dead_letters import Letter, Stats
+from consumers.core.selection import Filter
 from schemas import headers
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ConfigurationError
+from schemas.fates import Fate
 
 BAR = 40
-AGO = re.compile(r"(\d{1,6})([smhd])")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-Code = Annotated[str | None, typer.Option(metavar="CODE", help="Only this reason, such as invalid-document.")]
-Stage = Annotated[str | None, typer.Option(metavar="STAGE", help="Only decode, embed or write.")]
-Partition = Annotated[
-    int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead-letter topic.")
-]
-Since = Annotated[str | None, typer.Option(metavar="TIME", help="Only later ones: 15m, 2h, 7d, or 2026-01-31T12:00.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many, the newest.")]
+All = Annotated[bool, typer.Option("--all", help="Also those that were replayed, parked or discarded.")]
 
 
+@selecting
 async def list_letters(
-    code: Code = None,
-    stage: Stage = None,
-    partition: Partition = None,
-    since: Since = None,
+    asked: Filter,
     limit: Limit = 50,
+    settled: All = False,  # noqa: FBT002 - a flag
     as_json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """List the dead letters.
 
     The first column is the place in the dead-letter topic, for `headrace dlq show`; the origin is where the message
-    first lay.
+    first lay. What was replayed, parked or discarded is left out, unless --all is given.
 
     Examples:
         headrace dlq list
         headrace dlq list --code invalid-document --since 2h
         headrace dlq list --limit 1000 --json | jq -r '.[].key'
     """
-    letters = await dead_letters.newest(configured().settings, _filter(code, stage, partition, since), limit)
+    letters = await dead_letters.newest(configured().settings, asked, limit, settled=settled)
     if as_json:
         print_json(letters)
         return
@@ -61,7 +55,7 @@ async def list_letters(
         for letter in letters:
             _print_letter(console, letter)
     else:
-        columns = ("place", "failed at", "stage", "code", "origin", "tenant", "key", "message")
+        columns = ("place", "failed at", "stage", "code", "origin", "tenant", "key", "fate", "message")
         print_table(console, columns, [_row(one) for one in letters])
 
 
@@ -70,7 +64,7 @@ async def show(
     offset: Annotated[int | None, typer.Argument(metavar="[OFFSET]", help="If not given with the partition.")] = None,
     as_json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Show one dead letter whole.
+    """Show one dead letter whole: why it is here, what became of it, and what this version would make of it.
 
     Examples:
         headrace dlq show 3:1024
@@ -80,67 +74,61 @@ async def show(
     wanted = told or ("" if offset is None else str(offset))
     if not (partition.isdecimal() and wanted.isdecimal()) or (told and offset is not None):
         raise ConfigurationError(f"{place} is no place: write PARTITION:OFFSET, as `headrace dlq list` shows it")
-    letter = await dead_letters.one(configured().settings, int(partition), int(wanted))
+    settings = configured().settings
+    letter, fate = await dead_letters.one(settings, int(partition), int(wanted))
+    now = dead_letters.today(letter, int(time.time() * 1000), settings.worker.max_document_bytes)
     if as_json:
-        print_json(dead_letters.whole(letter))
+        print_json(dead_letters.whole(letter, fate, now))
     else:
-        _print_whole(stdout(), letter)
+        _print_whole(stdout(), letter, fate, now)
 
 
+@selecting
 async def stats(
-    code: Code = None,
-    stage: Stage = None,
-    partition: Partition = None,
-    since: Since = None,
+    asked: Filter,
+    settled: All = False,  # noqa: FBT002 - a flag
     as_json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Count the dead letters by reason and by hour.
+    """Count the dead letters by reason, topic, tenant and hour.
+
+    What was replayed, parked or discarded does not count, unless --all is given.
 
     Examples:
         headrace dlq stats
         headrace dlq stats --since 1d
     """
-    counted = await dead_letters.statistics(configured().settings, _filter(code, stage, partition, since))
+    counted = await dead_letters.statistics(configured().settings, asked, settled=settled)
     if as_json:
         print_json(counted)
     else:
         _print_stats(stdout(), counted)
 
 
-def _filter(code: str | None, stage: str | None, partition: int | None, since: str | None) -> Filter:
-    return Filter(code, stage, partition, None if since is None else _moment(since))
-
-
-def _moment(text: str) -> int:
-    """Return milliseconds since the epoch for ``2h`` ago or for a time in ISO 8601, UTC where it names no zone."""
-    if found := AGO.fullmatch(text):
-        moment = datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
-    else:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise ConfigurationError(f"--since {text}: write 15m, 2h, 7d or a time as 2026-01-31T12:00") from None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
-
-
 def _row(one: Letter) -> tuple[str, ...]:
     place = f"{one.partition}:{one.offset}"
-    words = (one.stage, one.code, one.origin, one.tenant or "-", "null" if one.key is None else one.key, one.message)
+    key, fate = "null" if one.key is None else one.key, "-" if one.fate is None else one.fate.kind.value
+    words = (one.stage, one.code, one.origin, one.tenant or "-", key, fate, one.message)
     return (place, one.failed_at, *(readable(one_line(word)) for word in words))
 
 
 def _print_letter(console: Console, one: Letter) -> None:
     """Print a dead letter in two or three lines that fit into any terminal."""
-    place, failed_at, stage, code, origin, tenant, key, message = _row(one)
+    place, failed_at, stage, code, origin, tenant, key, _, message = _row(one)
     when = failed_at[:19].replace("T", " ")
     head = Text.assemble((f"{place:<9} ", "bold cyan"), (code, "bold red"), (f"  in {stage}, {when}", "dim"))
     whose = f", tenant {tenant}" if one.tenant not in (None, "default") else ""
     whence = Text(f"key {key}{whose}, from {origin}", style="dim")
-    show_on(console, head, indented(message, 10), indented(whence, 10), "")
+    became = [] if one.fate is None else [indented(Text(f"-> {readable(_became(one.fate))}", style="yellow"), 10)]
+    show_on(console, head, indented(message, 10), indented(whence, 10), *became, "")
 
 
-def _print_whole(console: Console, letter: DeadLetter) -> None:
+def _became(fate: Fate) -> str:
+    what = "replaced by a corrected document" if fate.edited else fate.kind.value
+    to = f" to {fate.to}" if fate.to else ""
+    return f"{what}{to} at {fate.at}" + (f": {one_line(fate.reason)}" if fate.reason else "")
+
+
+def _print_whole(console: Console, letter: DeadLetter, fate: Fate | None, now: str) -> None:
     message, origin, failure = letter.message, letter.origin, letter.failure
     told = {
         "place": f"{message.topic} {message.partition}:{message.offset}",
@@ -151,6 +139,8 @@ def _print_whole(console: Console, letter: DeadLetter) -> None:
         "attempts": f"{failure.attempts}, first {failure.first_failed_at}, last {failure.failed_at}",
         "replays": letter.replays,
         "written by": f"{letter.software}, group {letter.group}, index {letter.index}",
+        "fate": "none yet" if fate is None else _became(fate),
+        "now": now,
         "key": readable_bytes(message.key),
     }
     for name, value in told.items():
@@ -180,7 +170,15 @@ def _pretty(value: bytes) -> str:
 def _print_stats(console: Console, counted: Stats) -> None:
     console.print(f"{counted.total:,} dead letter{'' if counted.total == 1 else 's'}")
     hours = {hour.replace("T", " "): count for hour, count in counted.hours.items()}
-    for title, counts in (("code", counted.codes), ("stage", counted.stages), ("hour (UTC)", hours)):
+    tables = {
+        "code": counted.codes,
+        "stage": counted.stages,
+        "topic": counted.topics,
+        "tenant": counted.tenants,
+        "fate": counted.fates if set(counted.fates) != {"open"} else {},
+        "hour (UTC)": hours,
+    }
+    for title, counts in tables.items():
         if counts:
             console.print()
             print_table(console, (title, "count", ""), _bars(counts), "count")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -18,7 +18,9 @@ PATIENCE_S = 15.0
 STOP_TIMEOUT_S = 5.0
 
 
-async def read(kafka: KafkaSettings, topic: str, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[list[Message]]:
+async def read(
+    kafka: KafkaSettings, topic: str, ranges: Mapping[int, tuple[int, int]]
+) -> AsyncGenerator[list[Message], None]:
     """Yield the committed records of a topic in groups; *ranges* are the first offset of each partition and its end.
 
     Ends also where the last offsets are transaction markers or were compacted away. Raises BrokerUnavailable where

@@ -52,7 +52,8 @@ async def test_an_empty_topic_has_no_dead_letters_and_a_missing_one_is_wrong(
     await topics.create("dlq")
     assert (await commands.run("dlq", "list")).out == "no dead letters\n"
     assert (await commands.run("dlq", "list", "--json")).json == []
-    assert (await commands.run("dlq", "stats", "--json")).json == {"total": 0, "codes": {}, "stages": {}, "hours": {}}
+    told = (await commands.run("dlq", "stats", "--json")).json
+    assert told == {"total": 0, **{key: {} for key in ("codes", "stages", "hours", "topics", "tenants", "fates")}}
 
 
 async def test_list_shows_the_newest_and_filters(commands: Commands, dead_letters: DeadLetterProducer) -> None:
@@ -83,7 +84,7 @@ async def test_what_a_program_reads_is_a_line_each_and_moves_no_cursor(
     await dead_letters.send(letter(1, key=None, value=b'{"tenant": "of the value"}'))
     shown = (await commands.run("dlq", "list")).out.splitlines()
     assert len(shown) == 3
-    assert shown[0].split() == ["PLACE", "FAILED", "AT", "STAGE", "CODE", "ORIGIN", "TENANT", "KEY", "MESSAGE"]
+    assert shown[0].split() == ["PLACE", "FAILED", "AT", "STAGE", "CODE", "ORIGIN", "TENANT", "KEY", "FATE", "MESSAGE"]
     assert "\x1b" not in "".join(shown)
     assert r"\xff\x1b[31m" in shown[1]
     assert "acme" in shown[1]
@@ -131,6 +132,9 @@ async def test_stats_count_by_code_stage_and_hour(commands: Commands, dead_lette
         "codes": {"empty-text": 2, "input-rejected": 1},
         "stages": {"decode": 2, "embed": 1},
         "hours": {"2026-01-31T08": 1, "2026-01-31T09": 2},
+        "topics": {"docs.raw": 3},
+        "tenants": {"default": 3},
+        "fates": {"open": 3},
     }
     shown = (await commands.run("dlq", "stats")).out
     assert "3 dead letters" in shown
