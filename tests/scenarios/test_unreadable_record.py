@@ -2,7 +2,7 @@
 
 Invariant: the other partitions go on and lose nothing; this one is stored up to that record and waits before it,
 blocked with the reason, until an operator moves its position behind it.
-Fault: a record whose header has a name that is not UTF-8, at the start or the end of a batch, as any client may send it.
+Fault: a record whose header has a name that is not UTF-8, first or last in a batch, as any client may send it.
 """
 
 import struct
