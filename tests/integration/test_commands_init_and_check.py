@@ -2,6 +2,8 @@
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from tests.integration.commands import Commands, Ended
 from tests.stack.topics import Topics
@@ -92,6 +94,20 @@ async def test_check_warns_of_timestamps_that_producers_set(commands: Commands, 
     assert "message.timestamp.type is CreateTime" in warning["text"]
     assert "clocks of the producers" in warning["text"]
     assert "message.timestamp.type=LogAppendTime" in warning["mend"]
+
+
+async def test_check_says_that_a_group_belongs_to_another_index(commands: Commands, topics: Topics) -> None:
+    await commands.run("init")
+    settings = commands.settings()
+    place = TopicPartition(settings.kafka.topic, 0)
+    servers, group = settings.kafka.bootstrap_servers, topics.name("group")
+    async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False) as consumer:
+        consumer.assign([place])
+        await consumer.commit({place: OffsetAndMetadata(0, "headrace/other/0123456789abcdef")})
+    ended = await commands.run("check", "--json")
+    assert ended.code == 2
+    [wrong] = [text for text, level in levels(ended).items() if level == "wrong"]
+    assert "has positions of the index other, not of docs" in wrong
 
 
 @pytest.mark.parametrize(

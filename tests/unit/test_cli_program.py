@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -28,17 +31,36 @@ LISTS = [
 ]
 
 
-def headrace(folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def started(folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.Popen[str]:
     path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)])
-    return subprocess.run(  # noqa: S603 - our own words
+    return subprocess.Popen(  # noqa: S603 - our own words
         [sys.executable, "-m", "compose", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": path, **(environ or {})},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
     )
+
+
+def ended_of(process: subprocess.Popen[str]) -> Ended:
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return Ended(process.returncode, out, err)
+
+
+def headrace(folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> Ended:
+    return ended_of(started(folder, *arguments, environ=environ))
 
 
 def test_help_lists_every_command_and_the_version_is_told(folder: Path) -> None:
@@ -117,6 +139,29 @@ def test_status_works_while_everything_is_down_and_says_so(folder: Path) -> None
     told = json.loads(ended.stdout)
     assert (told["kafka"], told["index"], told["worker"]) == (None, None, None)
     assert set(told["problems"]) == {"kafka", "index", "worker"}
+
+
+def test_ctrl_c_ends_a_command_with_130_and_no_traceback(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        server = f"127.0.0.1:{silent.getsockname()[1]}"
+        process = started(folder, "dlq", "list", environ={"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": server})
+        connection, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        ended = ended_of(process)
+        connection.close()
+    assert ended == (130, "", "headrace: interrupted\n")
+
+
+def test_ctrl_c_ends_a_watch_with_0(folder: Path) -> None:
+    environ = {"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "HEADRACE_HTTP__PORT": "0"}
+    process = started(folder, "status", "--watch", "--json", environ=environ)
+    assert process.stdout is not None
+    for _ in range(2):
+        assert "127.0.0.1:1" in json.loads(process.stdout.readline())["problems"]["kafka"]
+    process.send_signal(signal.SIGINT)
+    ended = ended_of(process)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_help_does_without_what_is_slow_to_import(folder: Path) -> None:
