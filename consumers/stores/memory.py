@@ -145,7 +145,7 @@ class MemoryStore:
 
 
 class _Attempt:
-    """One attempt at a group on a copy of the rows; the steps are those of the transaction in ``group.py``."""
+    """One attempt at a group on a copy of the rows, step by step as the transaction in ``group.py``."""
 
     def __init__(self, rows: Mapping[DocumentKey, Row], changes: Sequence[Change]) -> None:
         self._before = rows
@@ -153,36 +153,47 @@ class _Attempt:
         self.outcomes: dict[int, Outcome] = {}
         self._changes = changes
         self._winners: dict[DocumentKey, int] = {}
+        self._contents: dict[DocumentKey, int] = {}
 
     def run(self, left: frozenset[int]) -> frozenset[int]:
         """Apply all but *left*; return the changes that have to leave too, with which this attempt has failed."""
         self.outcomes = dict.fromkeys(left, Outcome.AGAIN)
         indices = [index for index in range(len(self._changes)) if index not in left]
         rounds, surpassed = fence.in_rounds(self._changes, indices)
-        leaving = {index for group in rounds for index in group if not self._apply(index)}
-        for index in leaving:
-            self.outcomes[index] = Outcome.AGAIN
+        for group in rounds:
+            ghosts = [index for index in group if self._is_ghost(self._changes[index])]
+            if ghosts:
+                return frozenset(ghosts)
+            for index in group:
+                if not self._apply(index, self._changes[index]) and surpassed:
+                    return frozenset([index])
         self.outcomes.update(dict.fromkeys(surpassed, Outcome.SUPERSEDED))
-        gone = {index for index in leaving if self._changes[index].kind is ChangeKind.PUT}
-        return frozenset(leaving if surpassed else gone)
+        return frozenset(
+            index
+            for key, index in self._contents.items()
+            if any(chunk.vector is None for chunk in self.rows[key].chunks)
+        )
 
-    def _apply(self, index: int) -> bool:
-        change = self._changes[index]
+    def _is_ghost(self, change: Change) -> bool:
+        return change.kind is ChangeKind.TOUCH and (change.tenant, change.id) not in self.rows
+
+    def _apply(self, index: int, change: Change) -> bool:
+        """Write one change if the fence lets it pass; False for a touch of another content."""
         key = (change.tenant, change.id)
         row = self.rows.get(key)
-        if row is None and change.kind is ChangeKind.TOUCH:
-            return False
-        if row is not None:
-            verdict = fence.judge(change, row.mark)
-            if verdict is not fence.Verdict.NEWER:
-                stale = verdict is fence.Verdict.STALE
-                self.outcomes[index] = Outcome.SUPERSEDED if stale else _SAME_AGAIN[change.kind]
-                return True
-            if change.kind is ChangeKind.TOUCH and change.content_hash != row.content_hash:
+        verdict = fence.Verdict.NEWER if row is None else fence.judge(change, row.mark)
+        if verdict is not fence.Verdict.NEWER:
+            self.outcomes[index] = Outcome.SUPERSEDED if verdict is fence.Verdict.STALE else _SAME_AGAIN[change.kind]
+            return True
+        chunks: tuple[ChunkRow, ...]
+        if change.kind is ChangeKind.TOUCH and row is not None:
+            if change.content_hash != row.content_hash:
+                self.outcomes[index] = Outcome.AGAIN
                 return False
-        chunks = row.chunks if row is not None and change.kind is ChangeKind.TOUCH else self._chunks(key, change)
-        if chunks is None:
-            return False
+            chunks = row.chunks
+        else:
+            chunks = self._filled(key, change.chunks)
+            self._contents[key] = index
         mark = fence.moved(None if row is None else row.mark, change)
         self.rows[key] = Row(mark, change.content_hash, change.title, change.metadata, chunks)
         if key in self._winners:
@@ -191,15 +202,13 @@ class _Attempt:
         self.outcomes[index] = _DONE[change.kind]
         return True
 
-    def _chunks(self, key: DocumentKey, change: Change) -> tuple[ChunkRow, ...] | None:
-        """Return the chunks with the vectors that are kept filled in; None where one is gone."""
+    def _filled(self, key: DocumentKey, chunks: Sequence[ChunkRow]) -> tuple[ChunkRow, ...]:
+        """Put the stored vectors where a chunk keeps one; what is gone stays None."""
         stored = self._before[key].chunks if key in self._before else ()
         vectors = {chunk.hash: chunk.vector for chunk in stored}
-        filled = tuple(
-            ChunkRow(chunk.text, chunk.hash, chunk.tokens, chunk.vector or vectors.get(chunk.hash))
-            for chunk in change.chunks
+        return tuple(
+            ChunkRow(chunk.text, chunk.hash, chunk.tokens, chunk.vector or vectors.get(chunk.hash)) for chunk in chunks
         )
-        return None if any(chunk.vector is None for chunk in filled) else filled
 
 
 def _numbers(vector: bytes | None) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
