@@ -1,0 +1,264 @@
+"""One simulation from its seed to its verdict."""
+
+import asyncio
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from compose.service import fingerprint_of, letter_writer
+from consumers.core.chunking import Chunker
+from consumers.kafka import source as source_module
+from consumers.kafka import starting
+from consumers.kafka.source import Ledger, Source
+from consumers.pipeline import Parts, Pipeline
+from schemas.errors import BrokerError, ConfigurationError
+from schemas.events import Event as Told
+from schemas.settings import ChunkingSettings
+from tests.simulation.loop import Process, SimulatedLoop, Stuck, simulated
+from tests.simulation.plan import CHUNK_TOKENS, SESSION_S, Event, Plan, plan
+from tests.simulation.world import LettersPort, ProviderPort, StorePort, World
+
+MAX_STEPS = 400_000
+SETTLES_WITHIN_S = 400.0
+STOPS_WITHIN_S = 60.0
+LOOK_S = 0.5
+
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+_chunker = Chunker(ChunkingSettings(max_tokens=CHUNK_TOKENS))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a seed: what was wrong, if anything, and the hash of all that happened."""
+
+    seed: int
+    wrong: str | None
+    trace: str
+    steps: int
+    seconds: float
+
+
+class Worker:
+    """One process: a real pipeline on ports to the world."""
+
+    def __init__(self, world: World, name: str, *, until_caught_up: bool = False) -> None:
+        self.process = Process(name)
+        self.pipeline: Pipeline | None = None
+        self.source: Source | None = None
+        self._world = world
+        self._until_caught_up = until_caught_up
+        self._stopped = False
+
+    async def run(self) -> None:
+        """Start as ``compose/service.py`` does, and work until stopped."""
+        world, settings = self._world, self._world.plan.settings
+        store = StorePort(world)
+        group, topic = settings.group, settings.kafka.topic
+        ledger = Ledger(
+            load=lambda: store.load_positions(group, topic),
+            save=lambda positions: store.save_positions(group, topic, positions),
+        )
+        fingerprint = fingerprint_of(settings)
+        source = Source(settings, fingerprint.digest, ledger, self._observe)
+        while not self._stopped:
+            try:
+                await source.start()
+                break
+            except (BrokerError, ConfigurationError):
+                await asyncio.sleep(1.0)
+        if self._stopped:
+            await source.stop()
+            return
+        parts = Parts(source, ProviderPort(world), store, LettersPort(world), _chunker)  # type: ignore[arg-type]  # StorePort passes on what it lacks
+        pipeline = Pipeline(parts, settings, fingerprint, self._observe, letter_writer(settings))
+        self.source, self.pipeline = source, pipeline
+        await pipeline.run(until_caught_up=self._until_caught_up)
+
+    def stop(self) -> None:
+        """Drain and end."""
+        self._stopped = True
+        if self.pipeline is not None:
+            self.pipeline.stop()
+
+    def _observe(self, event: Told) -> None:
+        """Record what is told, and hold the budget to its bound: I9."""
+        self._world.observe(event)
+        if self.pipeline is None:
+            return
+        budget = self.pipeline.shared.budget
+        documents, size = self._world.fetch
+        if not 0 <= budget.documents <= budget.max_documents + documents:
+            self._world.wrong(f"I9: {budget}")
+        if not 0 <= budget.size <= budget.max_size + size:
+            self._world.wrong(f"I9: {budget}")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in flight and nothing is amiss."""
+        if self.pipeline is None:
+            return False
+        shared = self.pipeline.shared
+        return (shared.budget.documents, shared.budget.size, shared.conditions.foremost()) == (0, 0, None)
+
+
+class Simulation:
+    """The world, its workers and what befalls them."""
+
+    def __init__(self, drawn: Plan, loop: SimulatedLoop, *, loud: bool) -> None:
+        self._plan = drawn
+        self._loop = loop
+        self.world = World(drawn, loop, fingerprint_of(drawn.settings), loud=loud)
+        self._workers: dict[int, Worker] = {}
+        self._started = 0
+        self._keeping = True
+        if drawn.group_exists:
+            self.world.reset_offsets(dict.fromkeys(range(drawn.partitions), 0))
+
+    async def run(self) -> None:
+        """Let everything happen, then let the dust settle, then look."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish())
+            tasks.create_task(self._disturb())
+            keepers = [tasks.create_task(self._keep(slot)) for slot in range(self._plan.slots)]
+            await asyncio.sleep(self._plan.calm_at)
+            self.world.calm = True
+            self.world.say("calm")
+            for worker in self._workers.values():
+                self._loop.thaw(worker.process)
+            await self._settle()
+            self._keeping = False
+            for worker in self._workers.values():
+                worker.stop()
+            _, running = await asyncio.wait(keepers, timeout=STOPS_WITHIN_S)
+            if running:
+                self.world.wrong(f"does not stop: {running}")
+        self.world.truth.settled_down(self.world.store._rows)
+        if self._plan.read_again:
+            await self._read_again()
+
+    async def _publish(self) -> None:
+        for write in self._plan.writes:
+            await asyncio.sleep(max(0.0, write.at - self.world.since))
+            self.world.append(write)
+
+    async def _keep(self, slot: int) -> None:
+        """Keep a worker running in *slot*."""
+        while self._keeping:
+            self._started += 1
+            worker = self._workers[slot] = Worker(self.world, f"{slot}.{self._started}")
+            task = self._loop.start(worker.process, worker.run)
+            await asyncio.wait([task])
+            if not worker.process.dead and (error := task.exception()) is not None:
+                self.world.wrong(f"a worker died of {_innermost(error)!r}")
+            self.world.say("ended", worker.process)
+            await asyncio.sleep(self.world.chance.choice((0.05, 2.0)))
+
+    async def _disturb(self) -> None:
+        for event in self._plan.events:
+            await asyncio.sleep(max(0.0, event.at - self.world.since))
+            self.world.say("event", event)
+            await self._befall(event)
+
+    async def _befall(self, event: Event) -> None:
+        worker = self._workers.get(event.slot)
+        if event.what == "kill" and worker is not None:
+            self._loop.kills.append((self._loop.steps + event.steps, worker.process))
+            self._loop.kills.sort(key=lambda kill: kill[0])
+        elif event.what == "stop" and worker is not None:
+            worker.stop()
+        elif event.what == "freeze" and worker is not None:
+            self._loop.freeze(worker.process)
+            await asyncio.sleep(event.seconds)
+            self._loop.thaw(worker.process)
+        elif event.what == "freeze all and reset":
+            await self._reset_behind_zombies()
+        elif event.what == "snapshot":
+            self.world.take_snapshot()
+        elif event.what == "restore":
+            await self._kill_all()
+            self.world.restore_snapshot()
+
+    async def _kill_all(self) -> None:
+        processes = [worker.process for worker in self._workers.values()]
+        self._loop.kills = [(self._loop.steps, process) for process in processes] + self._loop.kills
+        while any(not process.dead for process in processes if process.tasks):
+            await asyncio.sleep(0)
+
+    async def _reset_behind_zombies(self) -> None:
+        """Stop all workers with a signal until the group is empty, reset it, and let them go on."""
+        workers = list(self._workers.values())
+        for worker in workers:
+            self._loop.freeze(worker.process)
+        await asyncio.sleep(SESSION_S * 1.5)
+        self.world.broker.expire()
+        if not self.world.broker.members:
+            committed = self.world.broker.committed
+            self.world.reset_offsets({p: self.world.chance.randint(0, at) for p, (at, _) in committed.items()})
+        for worker in workers:
+            self._loop.thaw(worker.process)
+
+    async def _settle(self) -> None:
+        """Wait until every record is committed and nothing is in flight."""
+        until = self._loop.now + SETTLES_WITHIN_S
+        while not (self._is_committed() and all(worker.is_idle for worker in self._workers.values())):
+            await asyncio.sleep(LOOK_S)
+            if self._loop.now > until:
+                broker = self.world.broker
+                states = [(worker.pipeline, worker.source and worker.source.trackers) for worker in self._workers.values()]
+                self.world.wrong(f"does not settle: {broker} committed {broker.committed}, {states}")
+
+    def _is_committed(self) -> bool:
+        broker = self.world.broker
+        return all(not log or broker.committed.get(p, (0, ""))[0] == len(log) for p, log in broker.log.items())
+
+    async def _read_again(self) -> None:
+        """Read the whole topic again: what is stored costs nothing and stays as it is (I8)."""
+        world = self.world
+        rows = world.store._rows
+        world.broker.expire()
+        world.embedded.clear()
+        world.reset_offsets(dict.fromkeys(world.broker.log, 0))
+        worker = self._workers[0] = Worker(world, "again", until_caught_up=True)
+        task = self._loop.start(worker.process, worker.run)
+        _, running = await asyncio.wait([task], timeout=SETTLES_WITHIN_S)
+        if running:
+            world.wrong(f"does not catch up: {worker.source and worker.source.trackers}, {world.broker.committed}")
+        elif (error := task.exception()) is not None:
+            world.wrong(f"a worker died of {_innermost(error)!r}")
+        if not world.truth.all_ordered:
+            return
+        if paid := world.truth.paid_again(world.embedded):
+            world.wrong(f"I8: embedded again: {paid}")
+        if world.store._rows != rows:
+            world.wrong("I8: rows were written again")
+
+
+def simulate(seed: int, *, loud: bool = False) -> Verdict:
+    """Run one seed and say what was wrong."""
+    began = time.perf_counter()
+    drawn = plan(seed)
+    with ExitStack() as opened:
+        loop = opened.enter_context(simulated(seed, drawn.disorder, MAX_STEPS))
+        simulation = Simulation(drawn, loop, loud=loud)
+        world = simulation.world
+        opened.enter_context(patch.object(source_module, "AIOKafkaConsumer", world.broker.consumer))
+        opened.enter_context(patch.object(starting, "AIOKafkaAdminClient", world.broker.admin))
+        main = loop.start(Process("world"), simulation.run)
+        try:
+            loop.run_until_complete(main)
+        except Stuck as error:
+            world.wrongs.append(f"stuck: {error}")
+        except RuntimeError:
+            if not world.wrongs:
+                raise
+    world.wrongs += loop.complaints
+    wrong = world.wrongs[0] if world.wrongs else None
+    return Verdict(seed, wrong, world.trace, loop.steps, time.perf_counter() - began)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
