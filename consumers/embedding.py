@@ -11,8 +11,8 @@ from consumers.core.batching import Batch, Batcher, BatchLimits, ClosedBy, halve
 from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
 from consumers.core.flight import Cause, Flight
-from consumers.core.lane import LaneHistory
 from consumers.core.shared import Shared
+from consumers.providers.lane import Lane
 from consumers.providers.protocol import Provider, Reply
 from schemas.documents import Document
 from schemas.errors import ConfigurationError, MalformedReply, ProviderError
@@ -20,10 +20,6 @@ from schemas.events import CallFailed, CallFinished, TextsReused
 from schemas.index import DocumentKey
 from schemas.settings import ProviderSettings
 from schemas.status import State
-
-KNOWN_GOOD = "The mill wheel turns."
-"""A text that any provider embeds: if it fails, no document is to blame."""
-PROBE_EVERY_S = 2.0
 
 Item = tuple[Flight, int]
 """A flight and the ordinal of one of its chunks."""
@@ -48,8 +44,7 @@ class Embedding:
         condemn: Callable[[Flight, Cause], None],
     ) -> None:
         """Wire the stage."""
-        self.calls = 0
-        self._provider = provider
+        self.lane = Lane(provider, settings)
         self._chunker = chunker
         self._dimensions = dimensions
         self._budget = shared.budget
@@ -66,18 +61,22 @@ class Embedding:
         self._released = asyncio.Event()
         self._released.set()
         self._holding = asyncio.Event()
-        self._lane = LaneHistory()
-        self._probe_lock = asyncio.Lock()
-        self._probed_at = float("-inf")
         self._troubled: set[int] = set()
+
+    @property
+    def calls(self) -> int:
+        """How many calls are on their way."""
+        return self.lane.calls
 
     def hold(self) -> None:
         """Send no further call, and let none wait for a retry."""
+        self.lane.hold()
         self._released.clear()
         self._holding.set()
 
     def release(self) -> None:
         """Go on."""
+        self.lane.release()
         self._holding.clear()
         self._released.set()
 
@@ -160,21 +159,21 @@ class Embedding:
 
     async def _call_until_judged(self, batch: Batch[Item]) -> None:
         history = History(size=len(batch.items), failures=0)
-        while items := [item for item in batch.items if item[0].live and item[0].chunks[item[1]].vector is None]:
+        while True:
+            await self.lane.turn(batch.tokens)
+            items = [item for item in batch.items if item[0].live and item[0].chunks[item[1]].vector is None]
+            if not items:
+                self.lane.give_back()
+                return
             began = time.monotonic()
-            texts = [flight.chunks[ordinal].text for flight, ordinal in items]
-            self.calls += 1
             try:
-                reply = await self._provider.embed(texts)
+                reply = await self.lane.send([flight.chunks[ordinal].text for flight, ordinal in items])
             except (ProviderError, ConfigurationError) as error:
-                self.calls -= 1
-                self._lane.called(time.monotonic(), well=False)
                 verdict, history = await self._judge(error, replace(history, size=len(items)), began)
                 self._tell(error, verdict, len(items), began)
                 if self._carry_out(verdict, items, error, history) or not await self._wait(batch, verdict, error):
                     return
             else:
-                self.calls -= 1
                 self._came_back(batch, items, reply, began)
                 return
 
@@ -186,34 +185,17 @@ class Embedding:
             before,
             failures=before.failures + 1,
             malformed=before.malformed + isinstance(error, MalformedReply),
-            lane_well=self._lane.well_since(began),
+            lane_well=self.lane.history.well_since(began),
         )
         verdict = judge(error, history, self._policy, now, random.random())  # noqa: S311 - jitter, no secret
         if verdict.act is Act.PROBE:
-            well = await self._probe()
+            well = await self.lane.ask()
             history = replace(history, probed=True, lane_well=well)
             verdict = judge(error, history, self._policy, now, random.random())  # noqa: S311 - jitter, no secret
         if verdict.counts:
             first = now if history.first_counted is None else history.first_counted
             history = replace(history, counted=history.counted + 1, first_counted=first)
         return verdict, replace(history, probed=False)
-
-    async def _probe(self) -> bool:
-        """Say whether the provider embeds a known-good text; one caller asks for all that wait."""
-        asked = time.monotonic()
-        async with self._probe_lock:
-            if self._lane.well_since(asked):
-                return True
-            if time.monotonic() - self._probed_at < PROBE_EVERY_S:
-                return False
-            self._probed_at = time.monotonic()
-            try:
-                reply = await self._provider.embed([KNOWN_GOOD])
-            except (ProviderError, ConfigurationError):
-                return False
-            well = reply.vectors[0] is not None
-            self._lane.probed(time.monotonic(), well=well)
-            return well
 
     def _carry_out(self, verdict: Verdict, items: list[Item], error: Exception, history: History) -> bool:
         """Split or condemn; say whether that ends the batch."""
@@ -228,31 +210,32 @@ class Embedding:
         return True
 
     async def _wait(self, batch: Batch[Item], verdict: Verdict, error: Exception) -> bool:
-        """Wait for the verdict's delay, with intake held if the batch is not to blame; False where a hold ended it."""
+        """Wait for the verdict's delay, with intake held if the batch is not to blame.
+
+        An outage that is over ends the wait early; False where a hold ended it.
+        """
         if verdict.blame in (Blame.PROVIDER, Blame.CONFIGURATION):
             state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
             self._troubled.add(id(batch))
             self._conditions.set("provider", state, str(error), time.monotonic())
-        try:
-            async with asyncio.timeout(verdict.delay):
-                await self._holding.wait()
-        except TimeoutError:
-            return True
-        return False
+        ends = {asyncio.ensure_future(event.wait()) for event in (self._holding, self.lane.recovered)}
+        await asyncio.wait(ends, timeout=verdict.delay, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        return not self._holding.is_set()
 
     def _tell(self, error: Exception, verdict: Verdict, texts: int, began: float) -> None:
         seconds = time.monotonic() - began
         name = type(error).__name__
-        self._observe(CallFailed(self._provider.model, texts, seconds, name, str(error), verdict.act.value))
+        self._observe(CallFailed(self.lane.model, texts, seconds, name, str(error), verdict.act.value))
 
     def _came_back(self, batch: Batch[Item], items: list[Item], reply: Reply, began: float) -> None:
         now = time.monotonic()
-        self._lane.called(now, well=True)
         self._conditions.clear("provider")
         fill = len(items) / self._batcher.limits.items
         self._observe(
             CallFinished(
-                self._provider.model, len(items), reply.tokens, batch.size, now - began, batch.closed_by.value, fill
+                self.lane.model, len(items), reply.tokens, batch.size, now - began, batch.closed_by.value, fill
             )
         )
         for place, ((flight, ordinal), vector) in enumerate(zip(items, reply.vectors, strict=True)):

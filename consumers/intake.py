@@ -33,8 +33,12 @@ class Intake:
         *,
         accept: Callable[[Sequence[Flight]], None],
         condemn: Callable[[Flight, Cause], None],
+        decoded: Callable[[int, int], None],
     ) -> None:
-        """Wire the stage: *accept* takes what can be stored, *condemn* what can not."""
+        """Wire the stage: *accept* takes what can be stored, *condemn* what can not.
+
+        *decoded* is told of a partition how many messages were documents, before each that was none.
+        """
         self.held = False
         self._source = source
         self._budget = shared.budget
@@ -43,6 +47,7 @@ class Intake:
         self._max_document_bytes = max_document_bytes
         self._accept = accept
         self._condemn = condemn
+        self._decoded = decoded
         self._paused = False
         self._failures = 0
 
@@ -71,6 +76,7 @@ class Intake:
         accepted: list[Flight] = []
         size = count = 0
         for delivery in deliveries:
+            partition, good = delivery.tracker.partition, 0
             for message in delivery.messages:
                 count += 1
                 size += message.size
@@ -79,11 +85,15 @@ class Intake:
                 try:
                     flight.decoded = decode(message, now_ms, self._max_document_bytes)
                 except InvalidDocument as error:
+                    self._decoded(partition, good)
+                    good = 0
                     self._condemn(flight, Cause("decode", error.code, str(error)))
                     continue
                 for oddity in flight.decoded.oddities:
                     self._observe(OddInput(oddity))
                 accepted.append(flight)
+                good += 1
+            self._decoded(partition, good)
         self._observe(Polled(count, size, time.monotonic() - began))
         if accepted:
             self._accept(accepted)

@@ -65,7 +65,9 @@ class Pipeline:
         self.draining = False
         self._settings = settings
         self._stop = asyncio.Event()
-        self.settling = Settling(source, parts.dead_letters, shared, settings.kafka.commit_interval_s, letter=letter)
+        self.settling = Settling(
+            source, parts.dead_letters, shared, settings, letter=letter, hold_calls=self._hold_calls
+        )
         self.embedding = Embedding(
             parts.provider,
             parts.chunker,
@@ -89,6 +91,7 @@ class Pipeline:
             settings.worker.max_document_bytes,
             accept=self.writing.arrive,
             condemn=self.settling.condemn,
+            decoded=self.settling.decoded,
         )
         source.on_revoke = self._give_up
 
@@ -112,6 +115,7 @@ class Pipeline:
         yield "intake", self.intake.run()
         yield "look-up", self.writing.look_up()
         yield "embedding", self.embedding.run()
+        yield "lane", self.embedding.lane.watch()
         for n in range(WRITERS):
             yield f"writing-{n}", self.writing.write()
         yield "dead-letters", self.settling.send_dead_letters()
@@ -126,6 +130,12 @@ class Pipeline:
     def _complete(self, flight: Flight) -> None:
         self.writing.store(flight)
 
+    def _hold_calls(self, hold: bool) -> None:  # noqa: FBT001 - a switch
+        if hold:
+            self.embedding.lane.hold()
+        elif not self.draining:
+            self.embedding.lane.release()
+
     async def _give_up(self) -> None:
         """Answer a rebalance: drain, commit, and forget everything, since every partition is taken away."""
         began = time.monotonic()
@@ -139,7 +149,8 @@ class Pipeline:
         abandoned = self.shared.budget.clear()
         if not self.draining:
             self.intake.held = False
-            self.embedding.release()
+            if not self.settling.flooded:
+                self.embedding.release()
         if partitions:
             self.shared.observe(Revoked(partitions, time.monotonic() - began, abandoned))
 

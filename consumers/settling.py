@@ -9,12 +9,14 @@ from typing import Protocol
 
 from consumers.core.blame import Act, History, Policy, judge
 from consumers.core.flight import Cause, Fate, Flight
+from consumers.core.quarantine import Quarantine, Scope
 from consumers.core.shared import Shared
 from consumers.kafka.source import Source
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
 from schemas.events import Resolved
 from schemas.index import Outcome
+from schemas.settings import Settings
 from schemas.status import State
 
 DEAD_LETTERS_AT_ONCE = 100
@@ -36,25 +38,34 @@ class Settling:
         source: Source,
         dead_letters: DeadLetters,
         shared: Shared,
-        commit_interval_s: float,
+        settings: Settings,
         *,
         letter: Callable[[Flight, Cause], DeadLetter],
+        hold_calls: Callable[[bool], None],
     ) -> None:
-        """Wire the stage; *letter* writes the dead letter of a flight."""
+        """Wire the stage; *letter* writes a dead letter, *hold_calls* stops the calls to the provider or not."""
         self.last_resolved = time.monotonic()
         self._source = source
         self._dead_letters = dead_letters
         self._shared = shared
-        self._interval_s = commit_interval_s
+        self._interval_s = settings.kafka.commit_interval_s
+        self._quarantine: Quarantine[tuple[Flight, DeadLetter]] = Quarantine(settings.flood)
         self._letter = letter
+        self._hold_calls = hold_calls
+        self._floods: frozenset[Scope] = frozenset()
         self._condemned: deque[tuple[Flight, DeadLetter]] = deque()
         self._something_condemned = asyncio.Event()
         self._sending = 0
 
     @property
     def idle(self) -> bool:
-        """Whether every dead letter was acknowledged."""
-        return not self._condemned and self._sending == 0
+        """Whether every dead letter was acknowledged, but for those that a flood holds."""
+        return not self._condemned and self._sending == 0 and not self._quarantine.waiting
+
+    @property
+    def flooded(self) -> bool:
+        """Whether dead letters of more than one partition's decoding are held until an operator says so."""
+        return None in self._floods
 
     def resolve(self, flights: Iterable[Flight], outcome: Outcome) -> None:
         """Settle messages that are in the index, or need not be. Those of a closed tracker stay as they are."""
@@ -70,26 +81,49 @@ class Settling:
         if oldest is not None:
             self.last_resolved = time.monotonic()
             self._shared.observe(Resolved(outcome, count, self.last_resolved - oldest))
+            if outcome is not Outcome.DEAD_LETTERED:
+                self._quarantine.passed(None, count)
+
+    def decoded(self, partition: int, count: int) -> None:
+        """Note messages of a partition that are documents, in the order in which others are condemned."""
+        self._quarantine.passed(partition, count)
 
     def condemn(self, flight: Flight, cause: Cause) -> None:
-        """Send a message to the dead-letter topic; it is resolved when that has acknowledged it."""
-        if flight.live:
-            flight.fate = Fate.CONDEMNED
-            self._condemned.append((flight, self._letter(flight, cause)))
-            self._something_condemned.set()
+        """Send a message to the dead-letter topic; it is resolved when that has acknowledged it.
+
+        It is held before, until it is clear that it is no part of a flood; a replayed message never is.
+        """
+        if not flight.live:
+            return
+        flight.fate = Fate.CONDEMNED
+        letter = self._letter(flight, cause)
+        if letter.replays:
+            self._condemned.append((flight, letter))
+        else:
+            scope = flight.message.partition if cause.stage == "decode" else None
+            self._quarantine.hold(scope, (flight, letter), time.monotonic())
+        self._something_condemned.set()
+
+    def resume(self) -> None:
+        """Write what a flood holds, and go on: an operator has looked at it."""
+        self._condemned.extend(self._quarantine.resume())
+        self._tell_floods()
+        self._something_condemned.set()
 
     def clear(self) -> None:
         """Forget the dead letters that wait: their partitions were given up, and their messages will come again."""
         self._condemned.clear()
+        self._quarantine.forget()
+        self._tell_floods()
 
     async def send_dead_letters(self) -> None:
-        """Send what was condemned, in order, until cancelled."""
+        """Judge and send what was condemned, in order, until cancelled."""
         while True:
-            await self._something_condemned.wait()
+            await self._wait_for_condemned()
+            self._condemned.extend(self._quarantine.judge(time.monotonic()))
+            self._tell_floods()
             most = min(DEAD_LETTERS_AT_ONCE, len(self._condemned))
             letters = [self._condemned.popleft() for _ in range(most)]
-            if not self._condemned:
-                self._something_condemned.clear()
             self._sending += 1
             try:
                 async with asyncio.TaskGroup() as sends:
@@ -97,6 +131,34 @@ class Settling:
                         sends.create_task(self._send(flight, letter))
             finally:
                 self._sending -= 1
+
+    async def _wait_for_condemned(self) -> None:
+        """Wait until there is something to send or to judge."""
+        while not self._condemned:
+            self._something_condemned.clear()
+            due = self._quarantine.until_due(time.monotonic())
+            try:
+                async with asyncio.timeout(due):
+                    await self._something_condemned.wait()
+                    return
+            except TimeoutError:
+                return
+
+    def _tell_floods(self) -> None:
+        """Say which floods there are; one in decoding holds its partition, one behind it everything."""
+        floods = self._quarantine.floods()
+        if floods.keys() == self._floods:
+            return
+        if (None in floods) is not (None in self._floods):
+            self._hold_calls(None in floods)
+        self._floods = frozenset(floods)
+        self._source.hold_back({partition for partition in floods if partition is not None})
+        if not floods:
+            self._shared.conditions.clear("flood")
+            return
+        where = ", ".join("the worker" if scope is None else f"partition {scope}" for scope in floods)
+        reason = f"flood: the dead letters of {where} are held; look at what they say, then `headrace resume`"
+        self._shared.conditions.set("flood", State.BLOCKED, reason, time.monotonic(), holds=None in floods)
 
     async def _send(self, flight: Flight, letter: DeadLetter) -> None:
         failures = 0

@@ -23,6 +23,8 @@ from schemas.errors import (
 BLOCKED_AGAIN_S = (15.0, 60.0)
 """Between these, a blocked part is tried again: keys rotate, and rights are given."""
 LONGEST_RETRY_AFTER_S = 120.0
+LONGEST_UNTOLD_S = 1.0
+"""After a 429 that does not say how long: the lane sees to it that few calls are made meanwhile."""
 RETRY_AT_ONCE = frozenset({"40001", "40P01"})
 
 
@@ -97,8 +99,8 @@ def judge(  # noqa: C901, PLR0911, PLR0912 - the table stays on one screen, a ro
             shortest, longest = BLOCKED_AGAIN_S
             return Verdict(Blame.CONFIGURATION, Act.BLOCK, shortest + jitter * (longest - shortest))
         case RateLimited(retry_after=told):
-            told_s = 0.0 if told is None else min(told, LONGEST_RETRY_AFTER_S)
-            return Verdict(Blame.PROVIDER, Act.RETRY, max(told_s * (1 + jitter / 10), wait if told is None else 0.0))
+            wait = min(wait, LONGEST_UNTOLD_S) if told is None else min(told, LONGEST_RETRY_AFTER_S) * (1 + jitter / 10)
+            return Verdict(Blame.PROVIDER, Act.RETRY, wait)
         case InputRejected() | RowRejected() if not alone:
             return Verdict(Blame.BATCH, Act.SPLIT)
         case RowRejected():

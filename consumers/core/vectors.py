@@ -112,7 +112,7 @@ def _checked(packed: Sequence[bytes], width: int, faults: dict[int, str]) -> lis
     matrix = matrix.reshape(len(sound), -1)
     with np.errstate(all="ignore"):
         squares = np.vecdot(matrix, matrix)
-    swapped = memoryview(matrix.astype(">f4")).cast("B")
+    swapped = matrix.astype(">f4").data.cast("B")
     for row, i in enumerate(sound):
         vectors[i] = bytes(swapped[row * width : (row + 1) * width])
     # The sum of squares is finite and above 0 for all but strange vectors: only those are looked at one by one.

@@ -15,6 +15,7 @@ Non-obvious, each the cause of a loss in some other program:
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self._generation = 0
         self._may_commit = False
         self._paused = False
+        self._held_back: set[int] = set()
         self._unreadable_since = 0.0
         self._commit_lock = asyncio.Lock()
 
@@ -153,9 +155,18 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self._consumer.pause(*self._places(self.trackers))
 
     def resume(self) -> None:
-        """Fetch again, but for partitions with an unreadable record."""
+        """Fetch again, but for partitions that are held back or have an unreadable record."""
         self._paused = False
-        self._consumer.resume(*self._places(set(self.trackers) - set(self.unreadable)))
+        self._consumer.resume(*self._places(set(self.trackers) - set(self.unreadable) - self._held_back))
+
+    def hold_back(self, partitions: set[int]) -> None:
+        """Fetch nothing of these partitions, whatever becomes of the others."""
+        if partitions == self._held_back:
+            return
+        self._held_back = set(partitions)
+        self._consumer.pause(*self._places(self._held_back & set(self.trackers)))
+        if not self._paused:
+            self.resume()
 
     async def commit(self) -> None:
         """Commit every position that moved, to the index first.
@@ -202,6 +213,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             for tracker in self.trackers.values():
                 tracker.close()
             self.trackers, self.committed, self.ends, self.unreadable = {}, {}, {}, {}
+            self._held_back = set()
             self._may_commit = False
 
     async def _begin(self, due: frozenset[int]) -> None:
@@ -210,8 +222,10 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         try:
             starts = await find_starts(self._consumer, self._settings, places, await self._ledger.load())
         except BaseException:
+            # Nobody is to expel us as silent while we wait for Kafka or the index.
             self._consumer.pause(*(place for place in places if place in self._consumer.assignment()))
-            await self._consumer.getmany(timeout_ms=0)
+            with suppress(KafkaError):
+                await self._consumer.getmany(timeout_ms=0)
             raise
         if self._due is not due:
             return

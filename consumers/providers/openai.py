@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from consumers.core.remaining import Remaining, remaining
 from consumers.core.vectors import Unpacked, unpack
 from consumers.providers import refusals
 from consumers.providers.api_key import ApiKey
@@ -93,7 +94,7 @@ class OpenAIProvider:
 
     async def _embed(self, texts: Sequence[str]) -> Reply:
         dimensions = self._settings.dimensions
-        body = await self._post(texts)
+        body, left = await self._post(texts)
         try:
             unpacked = unpack(body, len(texts), dimensions)
         except MalformedReply as malformed:
@@ -102,12 +103,12 @@ class OpenAIProvider:
         except ProviderMisconfigured:
             # Strange texts look like a wrong model when they are alone in a call. If the witness fares no better than
             # they do, it is the model.
-            unpack(await self._post([WITNESS]), 1, dimensions)
+            unpack((await self._post([WITNESS]))[0], 1, dimensions)
             unpacked = unpack(body, len(texts), dimensions, blame_items=True)
-        return _reply(unpacked, texts)
+        return _reply(unpacked, texts, left)
 
-    async def _post(self, texts: Sequence[str]) -> bytes:
-        """Return the body of a success; raise what a refusal means."""
+    async def _post(self, texts: Sequence[str]) -> tuple[bytes, Remaining | None]:
+        """Return the body of a success and what is left of the quota; raise what a refusal means."""
         request = self._request(texts)
         # The headers stay out of the local variables, which some traceback printers show: they hold the key.
         async with self._open().post(
@@ -117,9 +118,10 @@ class OpenAIProvider:
                 raise self._explain(response.status, await _read(response, ERROR_BODY), response.headers)
             most = ENVELOPE + len(texts) * BYTES_A_NUMBER * (self._settings.dimensions or ASSUMED_DIMENSIONS)
             body = await _read(response, most)
+            left = remaining(response.headers)
         if len(body) > most:
             raise MalformedReply(f"the reply to {len(texts)} texts is longer than {most} bytes")
-        return body
+        return body, left
 
     def _request(self, texts: Sequence[str]) -> bytes:
         request: dict[str, object] = {"model": self._model, "input": texts, "encoding_format": "base64"}
@@ -186,8 +188,8 @@ def _shown(url: URL) -> str:
     return str(url.with_query(None))
 
 
-def _reply(unpacked: Unpacked, texts: Sequence[str]) -> Reply:
+def _reply(unpacked: Unpacked, texts: Sequence[str], left: Remaining | None) -> Reply:
     tokens = unpacked.tokens
     if tokens is None:
         tokens = sum(len(text.encode()) for text in texts) // BYTES_A_TOKEN
-    return Reply(unpacked.vectors, tokens, unpacked.faults)
+    return Reply(unpacked.vectors, tokens, unpacked.faults, left)

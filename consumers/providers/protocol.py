@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from consumers.core.remaining import Remaining
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -11,12 +13,13 @@ class Reply:
 
     A vector is packed big-endian float32, 4 x dimensions bytes, as PostgreSQL takes it. Where a single vector is
     unusable (not finite, zero, of the wrong length) its entry is None and ``faults`` says why. ``tokens`` is what
-    the provider billed, or bytes/4 where it did not say.
+    the provider billed, or bytes/4 where it did not say; ``remaining`` is what its headers say of a quota.
     """
 
     vectors: Sequence[bytes | None]
     tokens: int
     faults: Mapping[int, str] = field(default_factory=dict)
+    remaining: Remaining | None = None
 
 
 class Provider(Protocol):

@@ -1,0 +1,202 @@
+"""May a call be sent now, and what does its end say of the provider?
+
+A lane is one provider and model with its breaker, its concurrency and its quotas. It decides when; what a failure
+means for the texts of a call is not its concern.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+
+from consumers.core.backoff import backoff
+from consumers.core.blame import LONGEST_RETRY_AFTER_S
+from consumers.core.breaker import Breaker, BreakerState
+from consumers.core.concurrency import Concurrency
+from consumers.core.lane import LaneHistory
+from consumers.core.rate import TokenBucket
+from consumers.core.remaining import Remaining
+from consumers.providers.openai import WITNESS
+from consumers.providers.protocol import Provider, Reply
+from schemas.errors import ConfigurationError, InputRejected, MalformedReply, ProviderError, RateLimited
+from schemas.settings import ProviderSettings
+
+LIMITED_FIRST_S, LIMITED_LONGEST_S = 0.25, 1.0
+"""Pauses after a 429 that does not say how long: one call a second at the least finds out when it is over."""
+ASK_EVERY_S = 2.0
+
+
+class Lane:
+    """Let calls through one provider, as many and as often as it takes.
+
+    A call is ``turn`` and then ``send``, or ``give_back`` where there is nothing left to send. ``calls`` is the number
+    that were let through; ``watch`` has to run, for it finds out when a provider that was away is back.
+    """
+
+    def __init__(self, provider: Provider, settings: ProviderSettings) -> None:
+        self.calls = 0
+        self.history = LaneHistory()
+        self.breaker = Breaker()
+        self.concurrency = Concurrency(settings.concurrency)
+        self.recovered = asyncio.Event()
+        now = time.monotonic()
+        self._provider = provider
+        self._requests = _bucket(settings.rpm, settings.quota_fraction, now)
+        self._tokens = _bucket(settings.tpm, settings.quota_fraction, now)
+        self._held = False
+        self._not_before = 0.0
+        self._limited_in_a_row = 0
+        self._remaining: tuple[float, Remaining] | None = None
+        self._changed = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self._asked_at = float("-inf")
+
+    def __repr__(self) -> str:
+        return f"<Lane {self._provider.model} {self.breaker!r} {self.concurrency!r} calls={self.calls}>"
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._provider.model
+
+    @property
+    def has_quota(self) -> bool:
+        """Whether a share of a quota matters here."""
+        return self._requests is not None or self._tokens is not None
+
+    def hold(self) -> None:
+        """Let no call through."""
+        self._held = True
+
+    def release(self) -> None:
+        """Go on."""
+        self._held = False
+        self._changed.set()
+
+    def share(self, share: float) -> None:
+        """Take this part of the quotas, from 0 to 1: others use the same key."""
+        for bucket in (self._requests, self._tokens):
+            if bucket is not None:
+                bucket.share = share
+        self._changed.set()
+
+    async def turn(self, tokens: int) -> None:
+        """Return when a call of so many tokens may be sent; its place is taken."""
+        while True:
+            now = time.monotonic()
+            wait = self._until(tokens, now)
+            if wait == 0.0:
+                break
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        self.calls += 1
+        for bucket, amount in ((self._requests, 1), (self._tokens, tokens)):
+            if bucket is not None:
+                bucket.take(amount, now)
+
+    def give_back(self) -> None:
+        """Give up a place that was taken by ``turn``."""
+        self.calls -= 1
+        self._changed.set()
+
+    async def send(self, texts: Sequence[str]) -> Reply:
+        """Call the provider in the place that ``turn`` took; raise what it raises."""
+        try:
+            reply = await self._provider.embed(texts)
+        except (ProviderError, ConfigurationError) as error:
+            self._failed(error)
+            raise
+        else:
+            self._succeeded(reply)
+            return reply
+        finally:
+            self.give_back()
+
+    async def ask(self) -> bool:
+        """Say whether the provider embeds a known-good text; one caller asks for all that want to know."""
+        wanted = time.monotonic()
+        async with self._asking:
+            if self.history.well_since(wanted):
+                return True
+            if time.monotonic() - self._asked_at < ASK_EVERY_S:
+                return False
+            self._asked_at = time.monotonic()
+            well = await self._embeds_a_known_good_text()
+            if well:
+                self.breaker.answered()
+                self._changed.set()
+            return well
+
+    async def watch(self) -> None:
+        """Probe while the breaker is open, until cancelled."""
+        while True:
+            await self._opened.wait()
+            while self.breaker.state is BreakerState.OPEN:
+                await asyncio.sleep(self.breaker.until_probe(random.random()))  # noqa: S311 - jitter, no secret
+                self.breaker.probed(well=await self._embeds_a_known_good_text())
+            self._opened.clear()
+            self.concurrency.least()
+            self._tell_recovery()
+
+    async def _embeds_a_known_good_text(self) -> bool:
+        try:
+            reply = await self._provider.embed([WITNESS])
+        except (ProviderError, ConfigurationError):
+            return False
+        well = reply.vectors[0] is not None
+        self.history.probed(time.monotonic(), well=well)
+        return well
+
+    def _until(self, tokens: int, now: float) -> float | None:
+        """Return the seconds until such a call may be sent, 0 if it may, None while something has to change first."""
+        if self._held or self.breaker.state is BreakerState.OPEN:
+            return None
+        if self.calls >= (1 if self.breaker.state is BreakerState.HALF_OPEN else self.concurrency.limit):
+            return None
+        waits = [0.0, self._not_before - now]
+        if self._remaining is not None:
+            told_at, left = self._remaining
+            waits.append(told_at + left.until(tokens) - now)
+        for bucket, amount in ((self._requests, 1), (self._tokens, tokens)):
+            if bucket is not None:
+                waits.append(bucket.until(amount, now))
+        return max(waits)
+
+    def _succeeded(self, reply: Reply) -> None:
+        now = time.monotonic()
+        self.history.called(now, well=True)
+        self.breaker.answered()
+        self.concurrency.succeeded()
+        self._limited_in_a_row = 0
+        self._remaining = None if reply.remaining is None else (now, reply.remaining)
+
+    def _failed(self, error: ProviderError | ConfigurationError) -> None:
+        now = time.monotonic()
+        self.history.called(now, well=False)
+        if isinstance(error, RateLimited):
+            self.breaker.answered()
+            self.concurrency.limited(now)
+            self._limited_in_a_row += 1
+            wait = error.retry_after
+            if wait is None:
+                n, jitter = self._limited_in_a_row, random.random()  # noqa: S311 - jitter, no secret
+                wait = backoff(n, jitter, first_s=LIMITED_FIRST_S, longest_s=LIMITED_LONGEST_S)
+            self._not_before = max(self._not_before, now + min(wait, LONGEST_RETRY_AFTER_S))
+        elif isinstance(error, InputRejected | MalformedReply):
+            self.breaker.answered()
+        elif isinstance(error, ProviderError) and self.breaker.failed():
+            self._opened.set()
+
+    def _tell_recovery(self) -> None:
+        self._changed.set()
+        self.recovered.set()
+        self.recovered.clear()
+
+
+def _bucket(per_minute: int | None, fraction: float, now: float) -> TokenBucket | None:
+    return None if per_minute is None else TokenBucket(per_minute * fraction, now)
