@@ -44,13 +44,19 @@ def fingerprint_of(settings: Settings) -> Fingerprint:
     )
 
 
+def see_that_it_exists(stored: Fingerprint | None, index: str) -> Fingerprint:
+    """Return what is known of an index. Raises StoreMisconfigured where there is none."""
+    if stored is None:
+        raise StoreMisconfigured(f"the index {index!r} does not exist: run `headrace init`")
+    return stored
+
+
 def see_that_it_fits(stored: Fingerprint | None, wanted: Fingerprint, index: str) -> None:
     """Compare the index with the settings.
 
     Raises IndexMismatch, naming each difference, and StoreMisconfigured where there is no index.
     """
-    if stored is None:
-        raise StoreMisconfigured(f"the index {index!r} does not exist: run `headrace init`")
+    stored = see_that_it_exists(stored, index)
     names = Fingerprint.__struct_fields__
     differing = [name for name in names if getattr(stored, name) != getattr(wanted, name)]
     if differing:

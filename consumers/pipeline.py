@@ -9,7 +9,9 @@ from consumers.core.budget import InFlightBudget
 from consumers.core.chunking import Chunker
 from consumers.core.conditions import Conditions
 from consumers.core.flight import Cause, Flight
+from consumers.core.rate import Backlog, share_of
 from consumers.core.shared import Shared
+from consumers.core.standing_orders import StandingOrders
 from consumers.embedding import Embedding
 from consumers.intake import Intake
 from consumers.kafka.source import Source
@@ -19,16 +21,20 @@ from consumers.settling import DeadLetters, Settling
 from consumers.stores.protocol import Store
 from consumers.writing import Writing
 from schemas.dead_letters import DeadLetter
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, ConfigurationError, StoreError
 from schemas.events import Observer, Revoked
 from schemas.index import Fingerprint
+from schemas.orders import pause_of, resume_of
 from schemas.settings import Settings
+from schemas.status import State
 
 WRITERS = 2
 """Transactions at once: one is prepared while the other waits for the disk; more is slower, not faster."""
 LOOK_S = 0.005
 LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
+ORDERS_EVERY_S = 2.0
+SHARE_EVERY_S = 5.0
 OTHERS_EVERY_S = 2.0
 
 
@@ -62,6 +68,7 @@ class Pipeline:
         budget = InFlightBudget(settings.worker.in_flight_bytes, settings.worker.in_flight_documents)
         self.shared = shared = Shared(budget, Conditions(), observe)
         self.source = source = parts.source
+        self._store = parts.store
         self.draining = False
         self._settings = settings
         self._stop = asyncio.Event()
@@ -120,12 +127,57 @@ class Pipeline:
             yield f"writing-{n}", self.writing.write()
         yield "dead-letters", self.settling.send_dead_letters()
         yield "commit", self.settling.commit_at_intervals()
+        yield "orders", self._follow_orders()
+        if self.embedding.lane.has_quota:
+            yield "share", self._share_the_quota()
         if until_caught_up:
             yield "caught-up", self._stop_when_caught_up()
 
     def stop(self) -> None:
         """Ask for a drain and the end of ``run``."""
         self._stop.set()
+
+    async def _follow_orders(self) -> None:
+        """Do what an operator wants of the group: pause, or go on and try again what is blocked."""
+        group = self._settings.group
+        names, standing = [pause_of(group), resume_of(group)], StandingOrders(group)
+        while True:
+            try:
+                wanted = standing.read(await self._store.orders(names))
+            except (StoreError, ConfigurationError):
+                await asyncio.sleep(ORDERS_EVERY_S)  # whoever writes to the index tells what is wrong with it
+                continue
+            if wanted.paused is None:
+                self.shared.conditions.clear("operator")
+            else:
+                self.shared.conditions.set("operator", State.PAUSED, wanted.paused, time.monotonic())
+            if wanted.resume:
+                self.settling.resume()
+                self.embedding.lane.retry_now()
+            await asyncio.sleep(ORDERS_EVERY_S)
+
+    async def _share_the_quota(self) -> None:
+        """Take the part of the provider's quota that belongs to our partitions with lag."""
+        share = 1.0
+        while True:
+            try:
+                share = share_of(await self._backlogs(), share)
+                self.embedding.lane.share(share)
+            except (BrokerError, ConfigurationError):
+                self.embedding.lane.share(share)
+            await asyncio.sleep(SHARE_EVERY_S)
+
+    async def _backlogs(self) -> list[Backlog]:
+        """Return every partition's lag: ours as we know it, the others' by what their owners committed."""
+        if self.source.rebalancing:
+            return []
+        trackers, topic = self.source.trackers, self._settings.kafka.topic
+        ends, committed = await self.source.end_offsets(), await committed_offsets(self._settings)
+        of_others = {place.partition: offset for place, (offset, _) in committed.items() if place.topic == topic}
+        return [
+            Backlog(end - (trackers[p].position if p in trackers else of_others.get(p, 0)), ours=p in trackers)
+            for p, end in ends.items()
+        ]
 
     def _complete(self, flight: Flight) -> None:
         self.writing.store(flight)

@@ -44,6 +44,8 @@ COMMANDS = (
     Command("publish", "publish", "publish", "Publish files, folders or standard input."),
     Command("search", "search", "search", "Find the nearest chunks."),
     Command("status", "status", "status", "Show lag, rates and states."),
+    Command("pause", "orders", "pause", "Let a whole group take nothing in."),
+    Command("resume", "orders", "resume", "Let a whole group go on."),
     Command("bench", "bench", "bench", "Measure throughput against a fake provider.", settings=False),
     Command(
         "fake-provider",

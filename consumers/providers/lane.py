@@ -74,6 +74,11 @@ class Lane:
         self._held = False
         self._changed.set()
 
+    def retry_now(self) -> None:
+        """End the waits of batches that failed: somebody says that the cause is mended."""
+        self._not_before = 0.0
+        self._tell_recovery()
+
     def share(self, share: float) -> None:
         """Take this part of the quotas, from 0 to 1: others use the same key."""
         for bucket in (self._requests, self._tokens):

@@ -4,6 +4,7 @@ For trying the pipeline out and for tests of what stands before a store. It pass
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from schemas.index import (
     Outcome,
     Standing,
 )
+from schemas.orders import Order
 
 _DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, ChangeKind.DELETE: Outcome.DELETED}
 _SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
@@ -45,6 +47,7 @@ class MemoryStore:
         self._fingerprint = fingerprint
         self._rows: dict[DocumentKey, Row] = {}
         self._positions: dict[tuple[str, str], dict[int, int]] = {}
+        self._orders: dict[str, Order] = {}
 
     def __repr__(self) -> str:
         return f"<MemoryStore {len(self._rows)} documents>"
@@ -87,6 +90,15 @@ class MemoryStore:
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:
         """Return what save_positions remembered."""
         return dict(self._positions.get((group, topic), {}))
+
+    async def give_orders(self, orders: Mapping[str, str], by: str) -> None:
+        """Write what an operator wants, by name."""
+        now = datetime.now(UTC)
+        self._orders.update({name: Order(name, value, now, by) for name, value in orders.items()})
+
+    async def orders(self, names: Sequence[str]) -> list[Order]:
+        """Return the orders of these names that were ever given."""
+        return [self._orders[name] for name in names if name in self._orders]
 
     async def about(self) -> Fingerprint | None:
         """Return the fingerprint of the index, or None if there is no index."""

@@ -15,6 +15,7 @@ from consumers.stores.vectors import stored_form
 from schemas import sql
 from schemas.errors import StoreMisconfigured
 from schemas.index import Candidate, Change, Counts, DocumentKey, Fingerprint, Hit, Outcome, Standing
+from schemas.orders import Order
 from schemas.settings import StoreSettings
 
 _ATTEMPTS_AT_ONCE = 4
@@ -124,6 +125,19 @@ class PgVectorStore:
             async with self._connections.one() as connection:
                 rows = await connection.fetch(self._queries["load_positions"], group, topic)
         return {row["partition"]: row["next_offset"] for row in rows}
+
+    async def give_orders(self, orders: Mapping[str, str], by: str) -> None:
+        """Write what an operator wants, by name; all of it at once."""
+        with translated():
+            async with self._connections.one() as connection:
+                await connection.execute(self._queries["give_orders"], list(orders), list(orders.values()), by)
+
+    async def orders(self, names: Sequence[str]) -> list[Order]:
+        """Return the orders of these names that were ever given."""
+        with translated():
+            async with self._connections.one() as connection:
+                rows = await connection.fetch(self._queries["orders"], list(names))
+        return [Order(*row) for row in rows]
 
     async def about(self) -> Fingerprint | None:
         """Return the fingerprint of the index, or None if there is no index."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from schemas.index import Candidate, Change, Counts, DocumentKey, Fingerprint, Hit, Outcome, Standing
+from schemas.orders import Order
 
 
 class Store(Protocol):
@@ -32,6 +33,12 @@ class Store(Protocol):
 
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:
         """Return what save_positions remembered."""
+
+    async def give_orders(self, orders: Mapping[str, str], by: str) -> None:
+        """Write what an operator wants, by name; all of it at once."""
+
+    async def orders(self, names: Sequence[str]) -> list[Order]:
+        """Return the orders of these names that were ever given."""
 
     async def about(self) -> Fingerprint | None:
         """Return the fingerprint of the index, or None if there is no index."""

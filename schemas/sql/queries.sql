@@ -188,3 +188,12 @@ SELECT count(*) FROM {index}.documents WHERE deleted_at IS NOT NULL
 
 -- count_chunks --
 SELECT count(*) FROM {index}.chunks
+
+-- give_orders --
+-- What an operator wants of a fleet; the time is the database's, which all workers share.
+INSERT INTO {index}.control (name, value, at, by)
+SELECT name, value, clock_timestamp(), $3 FROM unnest($1::text[], $2::text[]) AS told (name, value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at, by = excluded.by
+
+-- orders --
+SELECT name, value, at, by FROM {index}.control WHERE name = ANY ($1::text[])

@@ -44,6 +44,16 @@ async def standing(store: Store, change: Change) -> Standing:
 class StoreContract:
     """Every test here runs against each store."""
 
+    # What operators want
+
+    async def test_orders_are_kept_until_they_are_given_anew(self, store: Store) -> None:
+        await store.give_orders({"pause/g": "yes", "resume/g": "yes"}, "ann")
+        [before] = await store.orders(["pause/g", "pause/other"])
+        await store.give_orders({"pause/g": "no"}, "bob")
+        [after] = await store.orders(["pause/g"])
+        assert [(one.value, one.by) for one in (before, after)] == [("yes", "ann"), ("no", "bob")]
+        assert before.at < after.at
+
     # What a look-up says
 
     async def test_a_document_never_seen_is_absent(self, store: Store) -> None:

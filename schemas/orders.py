@@ -1,0 +1,26 @@
+"""What may an operator want of a whole group? Written to the index's ``control`` table, read by every worker."""
+
+from datetime import datetime
+
+import msgspec
+
+YES, NO = "yes", "no"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """An order as it stands in the table."""
+
+    name: str
+    value: str
+    at: datetime
+    by: str
+
+
+def pause_of(group: str) -> str:
+    """Return the name of the order that a group takes nothing in while it is ``yes``."""
+    return f"pause/{group}"
+
+
+def resume_of(group: str) -> str:
+    """Return the name of the order whose time says when a group was last told to go on."""
+    return f"resume/{group}"

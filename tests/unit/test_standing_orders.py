@@ -1,0 +1,38 @@
+"""What has to be done about the orders that stand in the table now?"""
+
+from datetime import UTC, datetime, timedelta
+
+from consumers.core.standing_orders import StandingOrders
+from schemas.orders import NO, YES, Order, pause_of, resume_of
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def pause(value: str) -> Order:
+    return Order(pause_of("g"), value, NOON, "ann@desk")
+
+
+def resume(seconds: int) -> Order:
+    return Order(resume_of("g"), YES, NOON + timedelta(seconds=seconds), "ann@desk")
+
+
+def test_a_pause_stays_until_it_is_taken_back_also_over_a_restart() -> None:
+    standing = StandingOrders("g")
+    assert "ann@desk" in (standing.read([pause(YES)]).paused or "")
+    assert standing.read([pause(YES)]).paused is not None
+    assert standing.read([pause(NO)]).paused is None
+    assert standing.read([]).paused is None
+
+
+def test_a_resume_counts_once() -> None:
+    standing = StandingOrders("g")
+    told = [standing.read(orders).resume for orders in ([], [resume(1)], [resume(1)], [resume(2)])]
+    assert told == [False, True, False, True]
+
+
+def test_a_resume_from_before_our_start_is_no_news() -> None:
+    assert not StandingOrders("g").read([resume(1)]).resume
+
+
+def test_orders_to_another_group_are_none_of_ours() -> None:
+    assert StandingOrders("other").read([pause(YES), resume(1)]).paused is None
