@@ -46,6 +46,7 @@ class Odd:
     headers: Headers = ()
     tenant: str = "default"
     columns: dict[str, Any] = field(default_factory=dict)
+    counted: str | None = None
 
 
 def _json(**fields: object) -> bytes:
@@ -143,14 +144,17 @@ ODD = (
     Odd("BOM", b"\xef\xbb\xbf" + _json(id="bom"), "bom"),
     Odd("repeated keys", b'{"id":"first","id":"repeated","text":"first","text":"last"}', "repeated", "last"),
     Odd("unknown fields", _json(id="unknown-fields", colour="red", more={"a": [1]}), "unknown-fields"),
-    Odd("NUL in text", _json(id="nul-text", text="wo\0rds"), "nul-text"),
-    Odd("NUL in title", _json(id="nul-title", title="a\0b"), "nul-title", columns={"title": "ab"}),
-    Odd("NUL in id", _json(id="nul\0-id"), "nul-id"),
+    Odd("NUL in text", _json(id="nul-text", text="wo\0rds"), "nul-text", counted="nul-removed"),
+    Odd(
+        "NUL in title", _json(id="nul-title", title="a\0b"), "nul-title", columns={"title": "ab"}, counted="nul-removed"
+    ),
+    Odd("NUL in id", _json(id="nul\0-id"), "nul-id", counted="nul-removed"),
     Odd(
         "NUL in metadata",
         _json(id="nul-meta", metadata={"k\0": ["v\0"]}),
         "nul-meta",
         columns={"metadata": {"k": ["v"]}},
+        counted="nul-removed",
     ),
     Odd(
         "a backslash before u0000",
@@ -158,7 +162,12 @@ ODD = (
         "no-nul",
         columns={"metadata": {"k": "\\u0000"}},
     ),
-    Odd("unknown content type", _json(id="content-type", content_type="application/x-unheard-of"), "content-type"),
+    Odd(
+        "unknown content type",
+        _json(id="content-type", content_type="application/x-unheard-of"),
+        "content-type",
+        counted="unknown-content-type",
+    ),
     Odd("id missing", _without("id"), "the-key", key=b"the-key"),
     Odd("id null", _json(id=None), "the-key-2", key=b"the-key-2"),
     Odd("id empty", _json(id=""), "the-key-3", key=b"the-key-3"),
@@ -244,8 +253,11 @@ async def test_what_is_odd_and_yet_good_is_stored(harness: Harness) -> None:
     await _publish_among_good_ones(harness, [Record(one.key, one.value, one.headers) for one in ODD])
     for one in ODD:
         harness.expect(Document(one.tenant, one.id, one.text))
-    await harness.catch_up()
+    worker = harness.worker()
     await harness.assert_nothing_lost()
+    for kind in ("nul-removed", "unknown-content-type"):
+        counted = await worker.metric("headrace_odd_inputs_total", kind=kind)
+        assert counted == sum(one.counted == kind for one in ODD), kind
 
     rows = {
         (row["tenant"], row["id"]): dict(row)
