@@ -58,6 +58,16 @@ class Preview:
     failing: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
+    def count(self, code: str, planned: Plan, *, wrong: bool) -> None:
+        """Take a dead letter into account; *wrong* says that decoding refuses its original today as well."""
+        self.fates[planned.kind] += 1
+        self.codes[code] += 1
+        if planned.parcel is not None:
+            self.topics[planned.parcel.topic] += 1
+        if planned.kind is FateKind.SKIPPED:
+            self.skipped[planned.reason] += 1
+        (self.failing if wrong else self.passing)[code] += 1
+
 
 class Run:
     """One go through the dead-letter topic, as far as it reaches at ``prepare``.
@@ -99,16 +109,10 @@ class Run:
             async for group in groups:
                 now_ms = _now_ms()
                 for letter in group:
-                    code = letter.failure.code or "unknown"
                     planned = plan(letter, self._order, self._topics, now_ms)
-                    found.fates[planned.kind] += 1
-                    found.codes[code] += 1
-                    if planned.parcel is not None:
-                        found.topics[planned.parcel.topic] += 1
-                    if planned.kind is FateKind.SKIPPED:
-                        found.skipped[planned.reason] += 1
-                    now = prospect(letter, now_ms, max_bytes)
-                    (found.failing if isinstance(now, InvalidDocument) else found.passing)[code] += 1
+                    # A correction that is still wrong makes no plan.
+                    wrong = not planned.edited and isinstance(prospect(letter, now_ms, max_bytes), InvalidDocument)
+                    found.count(letter.failure.code or "unknown", planned, wrong=wrong)
         found.before = tally.before
         return found
 
@@ -121,8 +125,10 @@ class Run:
                 outcomes = OutcomeProducer(self._settings.outcomes_topic, producer)
                 async with aclosing(self._groups(self.tally)) as groups:
                     async for group in groups:
-                        await self._deal_with(group, producer, outcomes)
                         await self._keep_the_rate(began)
+                        if self._stop.is_set():
+                            break
+                        await self._deal_with(group, producer, outcomes)
             self.tally.meanwhile = await self._by_others()
         finally:
             self.tally.seconds = time.monotonic() - began
@@ -158,6 +164,8 @@ class Run:
                     break
         if group and not self._stop.is_set():
             yield group
+        else:
+            tally.taken -= len(group)
 
     def _is_settled(self, letter: DeadLetter) -> bool:
         fate = self._known.get(fate_key(letter.message.place))
@@ -197,8 +205,7 @@ class Run:
         if refusal is not None:
             return Fate(FateKind.SKIPPED, now, self._name, str(refusal))
         to = planned.parcel.topic if planned.parcel is not None else ""
-        edited = planned.kind is FateKind.REPLAYED and self._order.document is not None
-        return Fate(planned.kind, now, self._name, planned.reason, to, edited)
+        return Fate(planned.kind, now, self._name, planned.reason, to, planned.edited)
 
     async def _keep_the_rate(self, began: float) -> None:
         if self._order.rate is None:

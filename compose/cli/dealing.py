@@ -52,7 +52,7 @@ async def _previewed(run: Run, order: Order) -> Preview:
     try:
         preview = await run.preview()
     except InvalidDocument as error:
-        raise ConfigurationError(f"the corrected document is still {error.code}: {error}") from None
+        raise ConfigurationError(f"the corrected document can not be stored either: {error.code}: {error}") from None
     if order.document is not None and not preview.fates:
         _nothing_to_edit(preview)
     return preview

@@ -60,9 +60,11 @@ async def replay(  # noqa: PLR0913 - an option each
         if asked.offset is None:
             raise ConfigurationError("--edit replaces one document: name it with --partition and --offset")
         document = _content(edit)
+    settings = configured().settings
     order = Order(
         FateKind.REPLAYED,
         asked,
+        settings.worker.max_document_bytes,
         to=to,
         limit=limit,
         rate=rate,
@@ -70,7 +72,7 @@ async def replay(  # noqa: PLR0913 - an option each
         max_replays=max_replays,
         document=document,
     )
-    await deal(configured().settings, order, dry_run=dry_run, yes=yes, as_json=as_json)
+    await deal(settings, order, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @selecting
@@ -88,8 +90,10 @@ async def park(
     Examples:
         headrace dlq park --tenant acme --reason "contract ended" --dry-run
     """
-    order = Order(FateKind.PARKED, asked, reason=_said(reason), limit=limit, again=again)
-    await deal(configured().settings, order, dry_run=dry_run, yes=yes, as_json=as_json)
+    settings = configured().settings
+    max_bytes = settings.worker.max_document_bytes
+    order = Order(FateKind.PARKED, asked, max_bytes, reason=_said(reason), limit=limit, again=again)
+    await deal(settings, order, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @selecting
@@ -107,8 +111,10 @@ async def discard(
     Examples:
         headrace dlq discard --code empty-text --reason "drafts without text" --yes
     """
-    order = Order(FateKind.DISCARDED, asked, reason=_said(reason), limit=limit, again=again)
-    await deal(configured().settings, order, dry_run=dry_run, yes=yes, as_json=as_json)
+    settings = configured().settings
+    max_bytes = settings.worker.max_document_bytes
+    order = Order(FateKind.DISCARDED, asked, max_bytes, reason=_said(reason), limit=limit, again=again)
+    await deal(settings, order, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def _said(reason: str) -> str:

@@ -21,11 +21,13 @@ class Order:
     """What is to be done, and with which dead letters.
 
     ``again`` takes those as well that were dealt with before; ``rate`` is letters a second; ``to`` is a topic other
-    than the original one; ``document`` is a corrected document, to be sent in the place of a single dead letter.
+    than the original one; ``document`` is a corrected document, to be sent in the place of a single dead letter;
+    a document larger than ``max_bytes`` is none.
     """
 
     kind: FateKind
     asked: Filter
+    max_bytes: int
     reason: str = ""
     to: str | None = None
     limit: int | None = None
@@ -54,6 +56,7 @@ class Plan:
     kind: FateKind
     reason: str = ""
     parcel: Parcel | None = None
+    edited: bool = False
 
 
 def plan(letter: DeadLetter, order: Order, topics: Bookkeeping, now_ms: int) -> Plan:
@@ -65,16 +68,17 @@ def plan(letter: DeadLetter, order: Order, topics: Bookkeeping, now_ms: int) -> 
     target = order.to or letter.origin.topic
     if target in topics:
         return Plan(FateKind.SKIPPED, f"{target} takes no documents: name another topic with --to")
+    partition = letter.origin.partition if target == letter.origin.topic else None
     if order.document is not None:
         record = corrected(letter, order.document)
-    elif letter.replays >= order.max_replays:
+        if isinstance(wrong := _outlook(record, letter, now_ms, order.max_bytes), InvalidDocument):
+            raise wrong
+        return Plan(FateKind.REPLAYED, order.reason, Parcel(target, record, partition), edited=True)
+    if letter.replays >= order.max_replays:
         return _parked(letter, f"it has come back {letter.replays} times", topics)
-    else:
-        record = replayed(letter)
     # Behind its origin in any topic, or the worker would not believe that it is a replay.
-    timestamp = max(now_ms, letter.origin.timestamp + 1) if order.document is None else None
-    partition = letter.origin.partition if target == letter.origin.topic else None
-    return Plan(FateKind.REPLAYED, order.reason, Parcel(target, record, partition, timestamp))
+    timestamp = max(now_ms, letter.origin.timestamp + 1)
+    return Plan(FateKind.REPLAYED, order.reason, Parcel(target, replayed(letter), partition, timestamp))
 
 
 def replayed(letter: DeadLetter) -> Record:
@@ -104,7 +108,7 @@ def corrected(letter: DeadLetter, document: bytes) -> Record:
         said = msgspec.json.decode(document, type=Value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidDocument("invalid-document", str(error)) from None
-    named = {headers.TENANT: said.tenant, headers.ID: said.id, headers.VERSION: said.version}
+    named = {headers.TENANT: said.tenant, headers.ID: said.id or None, headers.VERSION: said.version}
     replaced = {name for name, value in named.items() if value is not None}
     kept = tuple((name, value) for name, value in first.headers if name not in replaced)
     return Record(first.key, document, kept)
@@ -112,10 +116,10 @@ def corrected(letter: DeadLetter, document: bytes) -> Record:
 
 def prospect(letter: DeadLetter, now_ms: int, max_bytes: int) -> Decoded | InvalidDocument:
     """Say what decoding makes of the original today: what it stands for, or what is still wrong with it."""
-    return outlook(original(letter.message), letter, now_ms, max_bytes)
+    return _outlook(original(letter.message), letter, now_ms, max_bytes)
 
 
-def outlook(record: Record, letter: DeadLetter, now_ms: int, max_bytes: int) -> Decoded | InvalidDocument:
+def _outlook(record: Record, letter: DeadLetter, now_ms: int, max_bytes: int) -> Decoded | InvalidDocument:
     """Say what decoding makes of *record* where the original of *letter* lay."""
     origin = letter.origin
     message = Message(
