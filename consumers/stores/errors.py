@@ -57,7 +57,8 @@ def translated() -> Iterator[None]:
 def translate(error: Exception) -> StoreError | StoreMisconfigured:
     """Return our error for one of asyncpg's or of the operating system's."""
     if isinstance(error, asyncpg.PostgresError):
-        return _by_sqlstate(error.sqlstate or "", str(error))
+        # Its str() would add the detail, which quotes rows.
+        return _by_sqlstate(error.sqlstate or "", str(error.args[0]) if error.args else type(error).__name__)
     if isinstance(error, client.ClientConfigurationError):
         return StoreMisconfigured(BAD_DSN)
     if isinstance(error, client.DataError):

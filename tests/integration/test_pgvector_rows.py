@@ -84,7 +84,8 @@ async def test_a_document_row_says_all_that_is_known(
 ) -> None:
     change = put("a", "one", "two", origin=at(7, partition=3), version=9, tenant="we", metadata='{"n": [1]}')
     await store.write([change])
-    row = dict(await sql.fetchrow("SELECT * FROM docs.documents"))
+    [found] = await sql.fetch("SELECT * FROM docs.documents")
+    row = dict(found)
     times = {name: row.pop(name) for name in ("embedded_at", "stored_at")}
     assert None not in times.values()
     assert row == {
@@ -111,7 +112,7 @@ async def test_a_tombstone_keeps_nothing_of_the_content(
 ) -> None:
     await store.write([put("a", "one", origin=at(1), metadata="{}")])
     await store.write([delete("a", origin=at(2))])
-    row = await sql.fetchrow(
+    [row] = await sql.fetch(
         "SELECT content_hash, chunk_count, title, metadata, embedded_at, deleted_at = stored_at FROM docs.documents"
     )
     assert tuple(row) == (None, 0, None, None, None, True)
@@ -147,7 +148,8 @@ async def test_halves_of_vectors_are_stored_moved_and_searched(database: str) ->
         assert await store.write([put("a", "new", "one", "two", origin=at(2), kept=("one", "two"))]) == [Outcome.STORED]
         assert await texts(store, "a") == ["new", "one", "two"]
         [best] = await store.search(vector("two"), limit=1)
-        assert (best.text, best.score) == ("two", pytest.approx(1, abs=1e-3))
+        assert best.text == "two"
+        assert best.score == pytest.approx(1, abs=1e-3)
 
 
 async def test_a_number_too_large_for_a_half_is_refused_and_does_not_become_infinite(database: str) -> None:
