@@ -3,7 +3,6 @@
 A command is a plain function that asks ``configured()`` for its settings: where they come from is no concern of its.
 """
 
-import asyncio
 import inspect
 import os
 from collections.abc import Callable, Mapping
@@ -86,6 +85,8 @@ def with_common_options(function: Callable[..., Any], *, settings: bool = True) 
         try:
             result = function(**arguments)
             if inspect.iscoroutine(result):
+                import asyncio  # noqa: PLC0415 - a third of the time that `headrace --help` takes
+
                 asyncio.run(result)
         finally:
             _invocation.reset(token)
