@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from consumers.core.batching import Batch, Batcher, BatchLimits, ClosedBy, halves, tokens_of
+from consumers.core.batching import Batch, Batcher, ClosedBy, halves, tokens_of
 from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
 from consumers.core.flight import Cause, Flight
 from consumers.core.shared import Shared
 from consumers.providers.lane import Lane
+from consumers.providers.profiles import limits_of
 from consumers.providers.protocol import Provider, Reply
 from schemas.documents import Document
 from schemas.errors import ConfigurationError, MalformedReply, ProviderError
@@ -52,8 +53,7 @@ class Embedding:
         self._observe = shared.observe
         self._complete = complete
         self._condemn = condemn
-        limits = BatchLimits(settings.max_items, settings.max_tokens, settings.max_bytes, settings.linger_ms / 1000)
-        self._batcher: Batcher[Item] = Batcher(limits)
+        self._batcher: Batcher[Item] = Batcher(limits_of(settings))
         self._policy = Policy(settings.max_attempts, settings.min_blame_s)
         self._ready: deque[Batch[Item]] = deque()
         self._work = asyncio.Event()
@@ -231,7 +231,8 @@ class Embedding:
 
     def _came_back(self, batch: Batch[Item], items: list[Item], reply: Reply, began: float) -> None:
         now = time.monotonic()
-        self._conditions.clear("provider")
+        if not self.lane.told_to_wait:
+            self._conditions.clear("provider")
         fill = len(items) / self._batcher.limits.items
         self._observe(
             CallFinished(

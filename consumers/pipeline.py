@@ -107,6 +107,8 @@ class Pipeline:
 
         Raises IndexMismatch, in a group, where the partitions turn out to belong to another index.
         """
+        # An order to pause that stands is to be known before the first message is taken in.
+        self.shared.conditions.set("operator", State.STARTING, "asking for the orders of operators", time.monotonic())
         try:
             async with asyncio.TaskGroup() as tasks:
                 stages = [tasks.create_task(stage, name=name) for name, stage in self._stages(until_caught_up)]
@@ -215,7 +217,7 @@ class Pipeline:
         self.embedding.hold()
         deadline = time.monotonic() + self._settings.kafka.drain_timeout_s - LAST_COMMIT_S
         # Three stages and the conditions end this wait: looking is simpler than an event in each.
-        while time.monotonic() < deadline and not (self.shared.conditions.hold or self._drained()):  # noqa: ASYNC110
+        while time.monotonic() < deadline and not (self.shared.conditions.failing or self._drained()):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
         try:
             async with asyncio.timeout(LAST_COMMIT_S):

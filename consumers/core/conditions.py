@@ -48,6 +48,11 @@ class Conditions:
         """Whether intake has to wait."""
         return any(condition.holds for condition in self._in_force.values())
 
+    @property
+    def failing(self) -> bool:
+        """Whether some part does not do its work, so that waiting for what it holds is of no use."""
+        return any(one.holds and one.state in (State.BLOCKED, State.THROTTLED) for one in self._in_force.values())
+
     def foremost(self) -> Condition | None:
         """Return the condition that is to be told: the first in the order of states, then the oldest."""
         order = list(State)

@@ -140,14 +140,12 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         try:
             got = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=min(max_records, MAX_RECORDS))
         except Exception as error:  # noqa: BLE001 - aiokafka raises what a broken record makes its parser raise
-            return await self._recover(error)
-        if self._due is not None:
-            return []
-        deliveries = self._deliver(got)
+            return await self._recover(error, max_records)
+        deliveries = self._deliver(got) if self._due is None else []
         await self._advance()
         if self.unreadable and time.monotonic() - self._unreadable_since > UNREADABLE_AGAIN_S:
-            deliveries += await self._one_by_one(tuple(self.unreadable))
-        return deliveries
+            deliveries += await self._one_by_one(tuple(self.unreadable), max_records)
+        return _live(deliveries)
 
     def pause(self) -> None:
         """Fetch nothing more; polling must go on, or the member is expelled."""
@@ -272,7 +270,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             if end is not None and end >= 0:
                 self.ends[partition] = max(end, tracker.expected)
 
-    async def _recover(self, error: Exception) -> list[Delivery]:
+    async def _recover(self, error: Exception, most: int) -> list[Delivery]:
         """Put every partition back to what its tracker expects, and find out what is wrong."""
         self._seek_back(self.trackers)
         if isinstance(error, NoOffsetForPartitionError):
@@ -285,41 +283,47 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             return []
         if isinstance(error, FOREIGN) and not isinstance(error, UNREADABLE):
             raise translated(error, f"reading {self._topic}") from error
-        return await self._one_by_one(tuple(self.trackers))
+        return _live(await self._one_by_one(tuple(self.trackers), most))
 
     def _seek_back(self, partitions: Iterable[int]) -> None:
         for partition in partitions:
-            place = TopicPartition(self._topic, partition)
-            if place in self._consumer.assignment():
-                self._consumer.seek(place, self.trackers[partition].expected)
+            place, tracker = TopicPartition(self._topic, partition), self.trackers.get(partition)
+            if tracker is not None and place in self._consumer.assignment():
+                self._consumer.seek(place, tracker.expected)
 
-    async def _one_by_one(self, partitions: tuple[int, ...]) -> list[Delivery]:
-        """Read partitions singly, record by record up to one that can not be read: that partition waits there."""
+    async def _one_by_one(self, partitions: tuple[int, ...], most: int) -> list[Delivery]:
+        """Read partitions singly, record by record up to one that can not be read: that partition waits there.
+
+        At most *most* records in all; what is left is for the next poll, as is everything while the intake is paused.
+        """
         deliveries: list[Delivery] = []
         for partition in partitions:
+            if self._paused or partition in self._held_back or len(deliveries) >= most:
+                continue
             place = TopicPartition(self._topic, partition)
-            self._consumer.resume(place)
             try:
-                for _ in range(MAX_RECORDS):
+                self._consumer.resume(place)
+                while len(deliveries) < most and self._due is None:
                     got = await self._consumer.getmany(place, timeout_ms=ONE_BY_ONE_MS, max_records=1)
-                    if self._due is not None:
-                        return []
                     if not got:
                         break
                     deliveries += self._deliver(got)
                 self.unreadable.pop(partition, None)
+            except IllegalStateError:
+                break  # given up meanwhile
             except Exception as error:  # noqa: BLE001 - aiokafka raises what a broken record makes its parser raise
                 if isinstance(error, FOREIGN) and not isinstance(error, UNREADABLE):
                     self._seek_back((partition,))
                     break  # the network or the broker: the next poll will tell
                 self._hold(partition, error)
-        if self._paused:
-            self.pause()
         return deliveries
 
     def _hold(self, partition: int, error: Exception) -> None:
+        tracker = self.trackers.get(partition)
+        if tracker is None:
+            return
         self._seek_back((partition,))
-        at = self.trackers[partition].expected
+        at = tracker.expected
         said = f"{type(error).__name__}: {error}"
         self.unreadable[partition] = f"unreadable record in partition {partition} at or behind offset {at}: {said}"
         self._unreadable_since = time.monotonic()
@@ -387,6 +391,11 @@ def _message(record: ConsumerRecord) -> Message:
         record.value,
         record.headers,
     )
+
+
+def _live(deliveries: list[Delivery]) -> list[Delivery]:
+    """Leave out what belongs to partitions that were given up while others were read."""
+    return [delivery for delivery in deliveries if delivery.tracker.live]
 
 
 async def _nothing() -> None:

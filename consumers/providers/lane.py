@@ -23,7 +23,7 @@ from schemas.settings import ProviderSettings
 
 LIMITED_FIRST_S, LIMITED_LONGEST_S = 0.25, 1.0
 """Pauses after a 429 that does not say how long: one call a second at the least finds out when it is over."""
-ASK_EVERY_S = 2.0
+ASK_EVERY_S = 0.5
 
 
 class Lane:
@@ -59,6 +59,11 @@ class Lane:
     def model(self) -> str:
         """The model's name."""
         return self._provider.model
+
+    @property
+    def told_to_wait(self) -> bool:
+        """Whether the provider asked for a pause that is not over."""
+        return time.monotonic() < self._not_before
 
     @property
     def has_quota(self) -> bool:
@@ -123,13 +128,12 @@ class Lane:
             self.give_back()
 
     async def ask(self) -> bool:
-        """Say whether the provider embeds a known-good text; one caller asks for all that want to know."""
+        """Say whether the provider embeds a known-good text; one caller asks for all, twice a second at most."""
         wanted = time.monotonic()
         async with self._asking:
             if self.history.well_since(wanted):
                 return True
-            if time.monotonic() - self._asked_at < ASK_EVERY_S:
-                return False
+            await asyncio.sleep(max(0.0, self._asked_at + ASK_EVERY_S - time.monotonic()))
             self._asked_at = time.monotonic()
             well = await self._embeds_a_known_good_text()
             if well:

@@ -34,6 +34,14 @@ def test_a_record_that_can_not_be_read_is_told_but_holds_nobody_else() -> None:
     assert conditions.foremost() is not None
 
 
+def test_a_pause_holds_intake_and_is_no_failure() -> None:
+    conditions = Conditions()
+    conditions.set("operator", State.PAUSED, "by ann", 1.0)
+    assert (conditions.hold, conditions.failing) == (True, False)
+    conditions.set("store", State.THROTTLED, "away", 1.0)
+    assert conditions.failing
+
+
 def test_since_is_kept_while_the_state_stays() -> None:
     conditions = Conditions()
     conditions.set("store", State.THROTTLED, "a", 1.0)
