@@ -15,7 +15,7 @@ from compose.embedded.ports import pick
 from compose.fake_provider.process import FakeProvider
 from compose.layers import variable
 from compose.service import fingerprint_of
-from consumers.providers.deterministic import vector_of
+from consumers.providers.deterministic import digest_of, vector_of
 from consumers.stores.pgvector import PgVectorStore
 from producers.documents import record_of
 from producers.topics import ensure_topics
@@ -70,6 +70,7 @@ class Harness:
         self.log = Log(self.settings())
         self.index = Index(dsn)
         self._published: list[tuple[Key, Sent]] = []
+        self._texts: set[str] = set()
 
     async def __aenter__(self) -> Self:
         settings = self.settings()
@@ -125,6 +126,8 @@ class Harness:
 
     def expect(self, one: Document | Deletion) -> None:
         """Expect a document of one chunk, or none, where it was published last."""
+        if isinstance(one, Document):
+            self._texts.add(one.text)
         chunks = [Chunk(one.text, vector_of(one.text, DIMENSIONS))] if isinstance(one, Document) else []
         self.expected[one.tenant, one.id] = chunks
 
@@ -187,6 +190,11 @@ class Harness:
             return status is not None and holds(status)
 
         await self.wait_until(as_wanted, f"the status says that {what}", within)
+
+    async def embedded_again(self) -> set[str]:
+        """Return the texts of documents that were embedded more than once; those that probe a provider do not count."""
+        more_than_once = await self.provider.paid_more_than(1)
+        return {text for text in self._texts if digest_of(text).hex() in more_than_once}
 
     async def polled(self, worker: Worker) -> int:
         """Return how many messages *worker* has taken in."""

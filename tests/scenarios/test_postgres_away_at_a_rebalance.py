@@ -31,4 +31,4 @@ async def test_a_new_assignment_waits_for_the_database(private_stack: AnyStack, 
     await harness.wait_until(harness.everything_is_stored, "everything is stored")
     assert await worker.stop() == 0
     await harness.assert_nothing_lost()
-    assert (await harness.provider.stats()).repeated == 0
+    assert await harness.embedded_again() == set()

@@ -32,5 +32,5 @@ async def test_documents_wait_for_the_database_to_come_back(private_stack: AnySt
         await private_stack.postgres.start()
         await harness.wait_until(harness.caught_up, "lag is 0", within=60)
     await harness.assert_nothing_lost()
-    assert (await harness.provider.stats()).repeated == 0
+    assert await harness.embedded_again() == set()
     assert await worker.stop() == 0

@@ -46,5 +46,5 @@ async def test_two_workers_share_the_load_and_lose_nothing_when_one_comes_and_go
         await harness.provider.set(Behaviour())
         await harness.wait_until(harness.caught_up, "lag is 0")
     await harness.assert_nothing_lost()
-    assert (await harness.provider.stats()).repeated == 0
+    assert await harness.embedded_again() == set()
     assert await first.stop() == 0

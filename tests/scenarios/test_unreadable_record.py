@@ -87,4 +87,4 @@ async def test_a_partition_waits_before_it_and_the_others_go_on(harness: Harness
         harness.expect(one)
     await harness.catch_up()
     await harness.assert_nothing_lost()
-    assert (await harness.provider.stats()).repeated == 0
+    assert await harness.embedded_again() == set()
