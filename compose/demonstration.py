@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from compose import dead_letters
 from compose.corpus import corpus
-from compose.dead_letters import Letter
 from compose.embedded.endpoints import Endpoints
 from compose.embedded.stack import PartFailed, Stack, temporary_stack
+from compose.letter_forms import Letter
 from compose.publishing import Publication
 from compose.reading import Format, Found, Item, Reading, Refusal
 from compose.service import Worker, fingerprint_of

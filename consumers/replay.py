@@ -7,12 +7,11 @@ worker resolves the second copy as the redelivery of one origin. Nothing is ever
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from uuid import uuid4
 
+from consumers.core.reckoning import Preview, Tally
 from consumers.core.replaying import Bookkeeping, Order, Plan, plan, prospect
 from consumers.kafka.dead_letters import Ranges, fates, known_fates, letters, outcome_ranges, ranges
 from producers.outcomes import OutcomeProducer
@@ -26,47 +25,6 @@ GROUP = 100
 GROUP_BYTES = 8 * MIB
 PULSE_S = 0.25
 """A limited rate is kept over so short a time."""
-
-
-@dataclass
-class Tally:
-    """How far it has come. ``total`` records are to be looked at; ``before`` were dealt with by an earlier run.
-
-    ``meanwhile`` is how many another run dealt with at the same time, which does no harm.
-    """
-
-    total: int = 0
-    looked_at: int = 0
-    taken: int = 0
-    before: int = 0
-    done: Counter[FateKind] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-    meanwhile: int = 0
-    seconds: float = 0.0
-    interrupted: bool = False
-
-
-@dataclass
-class Preview:
-    """What an order would do: letters by fate, topic and code, and by what decoding makes of them today."""
-
-    before: int = 0
-    fates: Counter[FateKind] = field(default_factory=Counter)
-    topics: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    passing: Counter[str] = field(default_factory=Counter)
-    failing: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-
-    def count(self, code: str, planned: Plan, *, wrong: bool) -> None:
-        """Take a dead letter into account; *wrong* says that decoding refuses its original today as well."""
-        self.fates[planned.kind] += 1
-        self.codes[code] += 1
-        if planned.parcel is not None:
-            self.topics[planned.parcel.topic] += 1
-        if planned.kind is FateKind.SKIPPED:
-            self.skipped[planned.reason] += 1
-        (self.failing if wrong else self.passing)[code] += 1
 
 
 class Run:
@@ -147,8 +105,9 @@ class Run:
         size = 0
         async with aclosing(letters(self._settings.kafka, self._ranges, self._order.asked)) as found:
             async for looked_at, some in found:
-                tally.looked_at += looked_at
+                tally.looked_at += looked_at - len(some)
                 for letter in some:
+                    tally.looked_at += 1
                     if self._stop.is_set() or tally.taken == self._order.limit:
                         break
                     if self._is_settled(letter):

@@ -106,6 +106,7 @@ class Publisher:
                 topic, record.value, record.key, partition, timestamp_ms, list(record.headers)
             )
         self._unanswered.add(acknowledged)
+        acknowledged.add_done_callback(_look_at)
         return acknowledged
 
     async def deliver(
@@ -125,7 +126,6 @@ class Publisher:
                 if isinstance(unavailable.__cause__, ProducerClosed) and renewals_left:
                     continue  # somebody else has renewed it meanwhile
                 raise
-            acknowledged.add_done_callback(_look_at)
             await self.wait([acknowledged], topic)
             error = acknowledged.exception()
             if error is None:

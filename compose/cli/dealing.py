@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from compose.cli.console import print_json, print_table, readable, stderr, stdout
 from compose.cli.errors import FAILED, INTERRUPTED
+from consumers.core.reckoning import Preview, Tally
 from consumers.core.replaying import Order
-from consumers.replay import Preview, Run, Tally
+from consumers.replay import Run
 from schemas.errors import ConfigurationError, InvalidDocument
 from schemas.fates import FateKind
 from schemas.settings import Settings
@@ -90,7 +91,7 @@ def _print_preview(preview: Preview, *, as_json: bool) -> None:
             for code, count in preview.codes.most_common()
         ]
         console.print()
-        print_table(console, ("code", "count", "decodes now", "still invalid"), rows, "count decodes now still invalid")
+        print_table(console, ("code", "count", "decoding", "invalid"), rows, "count decoding invalid")
 
 
 def _print_reasons(console: Console, skipped: Mapping[str, int]) -> None:

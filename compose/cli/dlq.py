@@ -15,7 +15,8 @@ from compose.cli.console import indented, one_line, print_json, print_table, rea
 from compose.cli.console import show as show_on
 from compose.cli.letters import selecting
 from compose.cli.options import Json, configured
-from compose.dead_letters import Letter, Stats
+from compose.dead_letters import Stats
+from compose.letter_forms import Letter, today, whole
 from consumers.core.selection import Filter
 from schemas import headers
 from schemas.dead_letters import DeadLetter
@@ -76,9 +77,9 @@ async def show(
         raise ConfigurationError(f"{place} is no place: write PARTITION:OFFSET, as `headrace dlq list` shows it")
     settings = configured().settings
     letter, fate = await dead_letters.one(settings, int(partition), int(wanted))
-    now = dead_letters.today(letter, int(time.time() * 1000), settings.worker.max_document_bytes)
+    now = today(letter, int(time.time() * 1000), settings.worker.max_document_bytes)
     if as_json:
-        print_json(dead_letters.whole(letter, fate, now))
+        print_json(whole(letter, fate, now))
     else:
         _print_whole(stdout(), letter, fate, now)
 

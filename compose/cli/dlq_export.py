@@ -9,10 +9,11 @@ from typing import IO, Annotated
 import msgspec
 import typer
 
-from compose import dead_letters
 from compose.cli.dlq import All
 from compose.cli.letters import selecting
 from compose.cli.options import configured
+from compose.dead_letters import lying
+from compose.letter_forms import exported
 from consumers.core.selection import Filter
 from schemas.errors import ConfigurationError, HeadraceError
 
@@ -39,9 +40,9 @@ async def export(
     settings = configured().settings
     written = 0
     with _opened(target, force=force) as output:
-        async with aclosing(dead_letters.exported(settings, asked, settled=settled)) as found:
-            async for one in found:
-                output.write(msgspec.json.encode(one) + b"\n")
+        async with aclosing(lying(settings, asked, settled=settled)) as found:
+            async for letter, fate in found:
+                output.write(msgspec.json.encode(exported(letter, fate)) + b"\n")
                 written += 1
     typer.echo(f"{written:,} dead letter{'' if written == 1 else 's'} written", err=True)
 

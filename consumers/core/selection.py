@@ -29,7 +29,8 @@ class Filter:
     @property
     def by_content(self) -> bool:
         """Say whether a record has to be looked into before it counts."""
-        return any(value is not None for value in (self.code, self.stage, self.tenant, self.key, self.until_ms))
+        told = (self.code, self.stage, self.tenant, self.key, self.since_ms, self.until_ms)
+        return any(value is not None for value in told)
 
     def takes(self, letter: DeadLetter) -> bool:
         """Say whether this one is asked for."""

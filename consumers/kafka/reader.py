@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -56,8 +57,17 @@ async def read(
                 elif time.monotonic() - heard_at > PATIENCE_S:
                     raise BrokerUnavailable(f"reading {topic}: Kafka at {kafka.bootstrap_servers} does not answer")
         finally:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await consumer.stop()
+            await _stop(consumer)
+
+
+async def _stop(consumer: Any) -> None:  # noqa: ANN401 - aiokafka publishes no types
+    """Stop within seconds, whatever happens: while Kafka is away the client raises its own tasks' cancellation."""
+    stopping = asyncio.ensure_future(consumer.stop())
+    try:
+        await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
+    finally:
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
 
 
 def _message(record: ConsumerRecord) -> Message:
