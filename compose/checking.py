@@ -13,6 +13,7 @@ from compose.service import fingerprint_of
 from consumers.core.positions import OWNER
 from consumers.kafka.admin import KafkaView
 from consumers.providers.openai import WITNESS, OpenAIProvider
+from consumers.providers.profiles import profile_of
 from consumers.stores.connections import OLDEST_PGVECTOR, SOUND_PGVECTOR, Connections, version_of
 from consumers.stores.errors import translated
 from consumers.stores.pgvector import PgVectorStore
@@ -182,8 +183,11 @@ async def _provider(settings: Settings) -> list[Finding]:
     if vector is None:
         return [Finding("provider", "wrong", f"no usable vector: {reply.faults.get(0, '')}", "choose another model")]
     dimensions = len(vector) // BYTES_A_NUMBER
-    answer = Finding("provider", "ok", f"{provider.model} answers in {took} with {dimensions} dimensions")
-    return [answer] if wanted else [answer, _unset("provider.dimensions", str(dimensions))]
+    findings = [Finding("provider", "ok", f"{provider.model} answers in {took} with {dimensions} dimensions")]
+    if profile_of(settings.provider).cuts:
+        text = f"{settings.provider.kind} cuts a text that is too long for the model, and does not say so"
+        findings.append(Finding("provider", "warning", text, "keep chunking.max_tokens below what the model takes"))
+    return findings if wanted else [*findings, _unset("provider.dimensions", str(dimensions))]
 
 
 def _unset(name: str, value: str = "…") -> Finding:

@@ -17,6 +17,7 @@ from compose.embedded.discovery import running_stack
 from compose.embedded.endpoints import Endpoints
 from compose.layers import Given, fields, from_environment, from_file, from_flags, nearest, variable
 from compose.masking import masked_secret, masked_url
+from consumers.providers.profiles import limits_of
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -45,9 +46,19 @@ class Configuration:
     file: Path | None = None
 
     def shown(self) -> list[Shown]:
-        """Return every setting in the order of their sections, ready to be printed."""
-        values = {name: value_of(self.settings, name) for name in fields()} | {"kafka.group": self.settings.group}
+        """Return every setting in the order of their sections, ready to be printed, as it is in force."""
+        values = {name: value_of(self.settings, name) for name in fields()} | self._in_force()
         return [Shown(name, masked(value), self.sources[name]) for name, value in values.items()]
+
+    def _in_force(self) -> dict[str, object]:
+        """Return what stands for settings that depend on others where they are not set."""
+        limits = limits_of(self.settings.provider)
+        return {
+            "kafka.group": self.settings.group,
+            "provider.max_items": limits.items,
+            "provider.max_tokens": limits.tokens,
+            "provider.max_bytes": limits.size,
+        }
 
 
 def load(

@@ -13,6 +13,7 @@ from consumers.core.flight import Cause, Flight
 from consumers.kafka.source import Ledger, Source
 from consumers.pipeline import Parts, Pipeline
 from consumers.providers.openai import OpenAIProvider
+from consumers.providers.profiles import profile_of
 from consumers.stores.pgvector import PgVectorStore
 from producers.dead_letters import DeadLetterProducer
 from schemas import __version__, headers
@@ -40,7 +41,12 @@ def fingerprint_of(settings: Settings) -> Fingerprint:
         )
     chunking, tokenizer = describe(settings.chunking)
     return Fingerprint(
-        provider.kind, provider.model, provider.dimensions, settings.store.vector_type, chunking, tokenizer
+        profile_of(provider).family,
+        provider.model,
+        provider.dimensions,
+        settings.store.vector_type,
+        chunking,
+        tokenizer,
     )
 
 

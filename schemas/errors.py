@@ -40,9 +40,17 @@ class ConfigurationError(HeadraceError):
 
 
 class ProviderMisconfigured(ConfigurationError):
-    """The provider refuses our key, our quota or our model, whatever the text."""
+    """The provider refuses our key, our quota or our model, whatever the text.
+
+    ``field`` is the part of the request that it is about, where that is known.
+    """
 
     part = "provider"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        """Carry the field."""
+        super().__init__(message)
+        self.field = field
 
 
 class StoreMisconfigured(ConfigurationError):

@@ -48,16 +48,22 @@ class KafkaSettings(Section):
 class ProviderSettings(Section):
     """The embedding API and the limits of a call."""
 
-    kind: Literal["openai"] = Field(default="openai", description="shape of the API")
-    base_url: str | None = Field(default=None, description="with its /v1; /embeddings is appended")
+    kind: Literal["openai", "azure", "voyage", "mistral", "jina", "tei", "ollama", "vllm", "infinity", "llama.cpp"] = (
+        Field(default="openai", description="server: its fields, its errors, and its limits where none are set")
+    )
+    base_url: str | None = Field(default=None, description="with its /v1; /embeddings, or the kind's own, is appended")
     model: str | None = Field(default=None, description="name of the embedding model")
     dimensions: Positive | None = Field(default=None, description="length of a vector")
     api_key: SecretStr | None = None
     api_key_file: str | None = Field(default=None, description="file that holds the key; read again when it changes")
     concurrency: Positive = Field(default=8, description="calls at once")
-    max_items: Positive = Field(default=256, description="texts a call")
-    max_tokens: Positive = Field(default=250_000, description="tokens a call, counted as bytes/4")
-    max_bytes: Positive = Field(default=2_000_000, description="bytes of text a call")
+    max_items: Positive | None = Field(default=None, description="texts a call; by the kind if unset, mostly 256")
+    max_tokens: Positive | None = Field(
+        default=None, description="tokens a call, counted as bytes/4; by the kind if unset, mostly 250000"
+    )
+    max_bytes: Positive | None = Field(
+        default=None, description="bytes of text a call; by the kind if unset, mostly 2000000"
+    )
     linger_ms: Annotated[int, Field(ge=0)] = Field(default=20, description="how long the oldest text waits for company")
     timeout_s: Seconds = Field(default=60.0, description="total budget of one call")
     max_attempts: Positive = Field(default=5, description="blamed failures before an input is given up")

@@ -20,6 +20,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from compose.configuration import load
+from consumers.providers.profiles import limits_of
 from consumers.stores.connections import Connections
 from producers.connection import client_options
 from schemas import sql
@@ -102,7 +103,7 @@ class BareLoop:
     async def run(self, consumer: Any, stopping: asyncio.Event) -> None:  # noqa: ANN401 - aiokafka publishes no types
         """Work until *stopping*."""
         waiting: list[ConsumerRecord] = []
-        size = self._settings.provider.max_items
+        size = limits_of(self._settings.provider).items
         slots = asyncio.Semaphore(self._settings.provider.concurrency)
         committed_at = 0.0
         async with asyncio.TaskGroup() as tasks:

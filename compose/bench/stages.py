@@ -15,6 +15,7 @@ from consumers.kafka.source import MAX_RECORDS
 from consumers.pipeline import WRITERS
 from consumers.providers.deterministic import vector_of
 from consumers.providers.openai import OpenAIProvider
+from consumers.providers.profiles import limits_of
 from consumers.stores.pgvector import PgVectorStore
 from consumers.writing import MAX_GROUP
 from producers.connection import client_options
@@ -68,7 +69,8 @@ class Stages:
     async def embed(self, texts: Sequence[str], latency_ms: int) -> Stage:
         """Send texts and unpack the replies, as many calls at once as the worker has."""
         provider = self._settings.provider
-        calls = [texts[start : start + provider.max_items] for start in range(0, len(texts), provider.max_items)]
+        items = limits_of(provider).items
+        calls = [texts[start : start + items] for start in range(0, len(texts), items)]
         async with OpenAIProvider(provider) as client:
             await client.embed(calls[0])  # connects
             began = time.monotonic()

@@ -6,6 +6,7 @@ One msgspec pass turns the body into bytes, numpy looks at the whole batch at on
 
 from collections import Counter
 from collections.abc import Sequence
+from enum import Enum, auto
 
 import msgspec
 import numpy as np
@@ -26,6 +27,17 @@ class Unpacked(msgspec.Struct, frozen=True):
     tokens: int | None
 
 
+class Shape(Enum):
+    """Where the vectors stand in a reply."""
+
+    DATA = auto()
+    """As OpenAI writes them: ``{"data": [{"index": 0, "embedding": ...}], "usage": {...}}``"""
+    EMBEDDINGS = auto()
+    """In the order of the texts: ``{"embeddings": [[...]], "prompt_eval_count": 7}``"""
+    ROWS = auto()
+    """In the order of the texts, and nothing else: ``[[...]]``"""
+
+
 class _Item(msgspec.Struct, gc=False):
     # Some servers write null where a number was not finite.
     embedding: bytes | list[float | None]
@@ -37,16 +49,25 @@ class _Body(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw()
 
 
+class _Embeddings(msgspec.Struct):
+    embeddings: list[list[float | None]]
+
+
 class _Usage(msgspec.Struct):
     total_tokens: int | None = None
     prompt_tokens: int | None = None
+    prompt_eval_count: int | None = None
 
 
 _body = msgspec.json.Decoder(_Body)
+_embeddings = msgspec.json.Decoder(_Embeddings)
+_rows = msgspec.json.Decoder(list[list[float | None]])
 _usage = msgspec.json.Decoder(_Usage)
 
 
-def unpack(body: bytes, count: int, dimensions: int | None, *, blame_items: bool = False) -> Unpacked:
+def unpack(
+    body: bytes, count: int, dimensions: int | None, *, shape: Shape = Shape.DATA, blame_items: bool = False
+) -> Unpacked:
     """Read the vectors of *count* texts from the body of a reply.
 
     An ``embedding`` may be base64 of little-endian float32 or a list of numbers, also mixed. With *dimensions* None
@@ -56,10 +77,10 @@ def unpack(body: bytes, count: int, dimensions: int | None, *, blame_items: bool
     Raises MalformedReply where the body is no answer to *count* texts, ProviderMisconfigured for a wrong length.
     """
     try:
-        reply = _body.decode(body)
+        data, usage = _read(body, shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedReply(f"the reply is no list of vectors: {error}") from error
-    packed = [_little_endian(item.embedding) for item in _in_order(reply.data, count)]
+    packed = [_little_endian(item.embedding) for item in _in_order(data, count)]
     width = FLOAT_BYTES * dimensions if dimensions else Counter(map(len, packed)).most_common(1)[0][0]
     faults = {i: _length_fault(len(vector), width) for i, vector in enumerate(packed) if len(vector) != width}
     if width % FLOAT_BYTES or not width:
@@ -68,7 +89,19 @@ def unpack(body: bytes, count: int, dimensions: int | None, *, blame_items: bool
         raise ProviderMisconfigured(
             f"every vector has the wrong length ({faults[0]}): provider.dimensions does not fit the model"
         )
-    return Unpacked(_checked(packed, width, faults), faults, _tokens(reply.usage))
+    return Unpacked(_checked(packed, width, faults), faults, _tokens(usage))
+
+
+def _read(body: bytes, shape: Shape) -> tuple[Sequence[_Item], bytes | msgspec.Raw]:
+    """Return the items of a reply, and where in it the tokens are counted."""
+    match shape:
+        case Shape.DATA:
+            reply = _body.decode(body)
+            return reply.data, reply.usage
+        case Shape.EMBEDDINGS:
+            return [_Item(vector) for vector in _embeddings.decode(body).embeddings], body
+        case Shape.ROWS:
+            return [_Item(vector) for vector in _rows.decode(body)], b""
 
 
 def _little_endian(embedding: bytes | list[float | None]) -> bytes:
@@ -130,11 +163,11 @@ def _direction_fault(vector: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) 
     return None if vector.any() else "every number is 0"
 
 
-def _tokens(usage: msgspec.Raw) -> int | None:
+def _tokens(usage: bytes | msgspec.Raw) -> int | None:
     """Return the tokens billed; a strange ``usage`` is no reason to refuse vectors that were paid for."""
     try:
         told = _usage.decode(usage)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    tokens = told.total_tokens or told.prompt_tokens
+    tokens = told.total_tokens or told.prompt_tokens or told.prompt_eval_count
     return tokens if tokens and tokens > 0 else None

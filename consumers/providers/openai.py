@@ -1,4 +1,4 @@
-"""Embeddings from any server that speaks the OpenAI shape."""
+"""Embeddings from any server of the OpenAI-shaped family; in what they differ is told by their profiles."""
 
 import asyncio
 import time
@@ -8,18 +8,17 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
-import orjson
 from yarl import URL
 
 from consumers.core.remaining import Remaining, remaining
 from consumers.core.vectors import Unpacked, unpack
-from consumers.providers import refusals
+from consumers.providers import refusals, request
 from consumers.providers.api_key import ApiKey
+from consumers.providers.profiles import profile_of
 from consumers.providers.protocol import Reply
 from schemas import __version__
 from schemas.errors import (
     HeadraceError,
-    InputRejected,
     MalformedReply,
     ProviderMisconfigured,
     ProviderUnavailable,
@@ -39,15 +38,18 @@ ENVELOPE = 1024 * 1024
 
 
 class OpenAIProvider:
-    """One model behind one ``/embeddings``, over at most ``concurrency`` connections."""
+    """One model behind one address, over at most ``concurrency`` connections."""
 
     def __init__(self, settings: ProviderSettings, *, clock: Callable[[], float] = time.time) -> None:
         """Raise ProviderMisconfigured where the settings can not work. The first call connects."""
         if not settings.base_url or not settings.model:
             raise ProviderMisconfigured("set provider.base_url (with its /v1) and provider.model")
         self._settings = settings
+        self._profile = profile_of(settings)
         self._model = settings.model
-        self._url = _endpoint(settings.base_url)
+        self._url = request.endpoint(self._profile, settings.base_url, settings.model)
+        self._asked = settings.dimensions
+        """The dimensions that are asked for; None once it is known that this model has no others."""
         self._key = ApiKey(settings.api_key, settings.api_key_file)
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
@@ -93,27 +95,38 @@ class OpenAIProvider:
             await self._session.close()
 
     async def _embed(self, texts: Sequence[str]) -> Reply:
-        dimensions = self._settings.dimensions
-        body, left = await self._post(texts)
+        body, left = await self._post_in_any_dimensions(texts)
         try:
-            unpacked = unpack(body, len(texts), dimensions)
+            unpacked = self._unpack(body, len(texts))
         except MalformedReply as malformed:
             told = self._explain(200, body[:ERROR_BODY], {})
             raise (malformed if isinstance(told, MalformedReply) else told) from None
         except ProviderMisconfigured:
             # Strange texts look like a wrong model when they are alone in a call. If the witness fares no better than
             # they do, it is the model.
-            unpack((await self._post([WITNESS]))[0], 1, dimensions)
-            unpacked = unpack(body, len(texts), dimensions, blame_items=True)
+            self._unpack((await self._post([WITNESS], self._asked))[0], 1)
+            unpacked = self._unpack(body, len(texts), blame_items=True)
         return _reply(unpacked, texts, left)
 
-    async def _post(self, texts: Sequence[str]) -> tuple[bytes, Remaining | None]:
+    async def _post_in_any_dimensions(self, texts: Sequence[str]) -> tuple[bytes, Remaining | None]:
+        """Ask for no dimensions any more where a model refuses to be asked and its vectors have the right length."""
+        try:
+            return await self._post(texts, self._asked)
+        except ProviderMisconfigured as refused:
+            if refused.field != refusals.DIMENSIONS or not self._asked:
+                raise
+        self._unpack((await self._post([WITNESS], None))[0], 1)
+        self._asked = None
+        return await self._post(texts, None)
+
+    def _unpack(self, body: bytes, count: int, *, blame_items: bool = False) -> Unpacked:
+        return unpack(body, count, self._settings.dimensions, shape=self._profile.shape, blame_items=blame_items)
+
+    async def _post(self, texts: Sequence[str], dimensions: int | None) -> tuple[bytes, Remaining | None]:
         """Return the body of a success and what is left of the quota; raise what a refusal means."""
-        request = self._request(texts)
+        data = request.body(self._profile, self._model, texts, dimensions)
         # The headers stay out of the local variables, which some traceback printers show: they hold the key.
-        async with self._open().post(
-            self._url, data=request, headers=self._headers(), allow_redirects=False
-        ) as response:
+        async with self._open().post(self._url, data=data, headers=self._headers(), allow_redirects=False) as response:
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise self._explain(response.status, await _read(response, ERROR_BODY), response.headers)
             most = ENVELOPE + len(texts) * BYTES_A_NUMBER * (self._settings.dimensions or ASSUMED_DIMENSIONS)
@@ -123,20 +136,11 @@ class OpenAIProvider:
             raise MalformedReply(f"the reply to {len(texts)} texts is longer than {most} bytes")
         return body, left
 
-    def _request(self, texts: Sequence[str]) -> bytes:
-        request: dict[str, object] = {"model": self._model, "input": texts, "encoding_format": "base64"}
-        if self._settings.dimensions:
-            request["dimensions"] = self._settings.dimensions
-        try:
-            return orjson.dumps(request, default=list)
-        except orjson.JSONEncodeError as error:
-            raise InputRejected(f"a text can not be written as JSON: {error}") from None
-
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
         key = self._key.value()
         if key:
-            headers["Authorization"] = f"Bearer {key}"
+            headers[self._profile.key_header] = f"{self._profile.key_prefix}{key}"
         return headers
 
     def _open(self) -> aiohttp.ClientSession:
@@ -171,16 +175,6 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
             response.close()
             break
     return b"".join(parts)
-
-
-def _endpoint(base_url: str) -> URL:
-    try:
-        url = URL(base_url)
-        if url.scheme in {"http", "https"} and url.host and not url.user and not url.password:
-            return (url / "embeddings").with_query(url.query)
-    except ValueError:
-        pass
-    raise ProviderMisconfigured("provider.base_url is to be http://host/v1 or https://host/v1, without a user in it")
 
 
 def _shown(url: URL) -> str:

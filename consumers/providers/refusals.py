@@ -24,6 +24,8 @@ from schemas.errors import (
 
 MAX_MESSAGE = 300
 """Characters of a provider's own words that are kept."""
+DIMENSIONS = "dimensions"
+"""The field of ProviderMisconfigured where a model does not let its dimensions be chosen, or not these."""
 
 
 class Meaning(Enum):
@@ -55,7 +57,10 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Conditions of which all given ones have to hold, and what they mean together."""
+    """Conditions of which all given ones have to hold, and what they mean together.
+
+    ``phrases`` are written in small letters. ``field`` is the part of the request that a misconfiguration is about.
+    """
 
     meaning: Meaning
     statuses: frozenset[int] | None = None
@@ -65,6 +70,7 @@ class Row:
     retry: bool | None = None
     tells_wait: bool | None = None
     advice: str = ""
+    field: str | None = None
 
     def fits(self, complaint: Complaint) -> bool:
         """Say whether every condition holds."""
@@ -83,28 +89,71 @@ _ERRORS = range(400, 600)
 _SERVER = frozenset(range(500, 600))
 _INPUT = frozenset({400, 413, 422})
 
+_KNOWN = "set provider.model and provider.dimensions to what the provider knows"
+
 TABLE = (
     Row(
         Meaning.MISCONFIGURED,
         codes=frozenset(
-            {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"}
+            {
+                "insufficient_quota",
+                "billing_hard_limit_reached",
+                "billing_not_active",
+                "account_deactivated",
+                "AUTHZ_INSUFFICIENT_BALANCE",
+            }
         ),
         advice="the account's quota is used up: raise it, or set another provider.api_key",
     ),
     Row(
         Meaning.MISCONFIGURED,
-        codes=frozenset({"model_not_found", "DeploymentNotFound"}),
+        codes=frozenset({"model_not_found", "DeploymentNotFound", "INPUT_MODEL_NOT_FOUND", "invalid_model"}),
+        advice="set provider.model to one that the provider has",
+    ),
+    Row(
+        Meaning.MISCONFIGURED,
+        frozenset({400}),
+        phrases=("supported models are", "invalid model:"),
         advice="set provider.model to one that the provider has",
     ),
     Row(Meaning.MISCONFIGURED, codes=frozenset({"invalid_api_key"}), advice="set provider.api_key"),
+    Row(Meaning.REJECTED, codes=frozenset({"content_filter"})),
     Row(
         Meaning.MISCONFIGURED,
         _INPUT,
-        params=frozenset({"model", "dimensions", "encoding_format"}),
-        advice="set provider.model and provider.dimensions to what the provider knows",
+        params=frozenset({"dimensions", "output_dimension"}),
+        advice=_KNOWN,
+        field=DIMENSIONS,
     ),
-    Row(Meaning.OVERSIZED, _INPUT, codes=frozenset({"max_tokens_per_request"})),
-    Row(Meaning.OVERSIZED, frozenset({400, 422}), phrases=("batch size", "too many tokens in batch")),
+    Row(
+        Meaning.MISCONFIGURED,
+        _INPUT,
+        phrases=("matryoshka", "support output_dimension", "support specifying dimensions", "dimensions is currently"),
+        advice=_KNOWN,
+        field=DIMENSIONS,
+    ),
+    Row(
+        Meaning.MISCONFIGURED,
+        _INPUT,
+        params=frozenset({"model", "encoding_format", "embedding_type", "truncation", "truncate"}),
+        advice=_KNOWN,
+    ),
+    # One text is too long, or has no vector: repeating the call is of no use, and neither are smaller calls as such.
+    Row(
+        Meaning.REJECTED,
+        _INPUT | _SERVER,
+        phrases=("too large to process", "must have less than", "exceeds the context length", "unsupported value: nan"),
+    ),
+    Row(
+        Meaning.OVERSIZED,
+        _INPUT,
+        codes=frozenset({"max_tokens_per_request", "array_above_max_length", "too_long", "3210"}),
+    ),
+    Row(
+        Meaning.OVERSIZED,
+        frozenset({400, 422}),
+        phrases=("batch size", "too many inputs", "too many tokens in batch", "tokens per submitted batch"),
+    ),
     Row(
         Meaning.MISCONFIGURED,
         frozenset({429}),
@@ -113,6 +162,7 @@ TABLE = (
     ),
     Row(Meaning.RATE_LIMITED, frozenset({429})),
     Row(Meaning.RATE_LIMITED, frozenset({503}), tells_wait=True),
+    Row(Meaning.RATE_LIMITED, frozenset({503}), phrases=("maximum pending requests",)),
     Row(Meaning.UNAVAILABLE, frozenset(range(400, 500)), retry=True),
     Row(Meaning.OVERSIZED, frozenset({413})),
     # x-should-retry: false on these is not taken at its word: an outage would be blamed on the texts.
@@ -128,7 +178,10 @@ TABLE = (
 
 
 def read(status: int, body: bytes, headers: Mapping[str, str], now: float) -> Complaint:
-    """Read a refusal in any of the family's shapes: ``{"error": {...}}``, a list of one, flat, or plain text."""
+    """Read a refusal in any of the family's shapes.
+
+    They are ``{"error": {...}}``, a list of one, flat, plain text, or a list of what validation found.
+    """
     try:
         found: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -138,11 +191,26 @@ def read(status: int, body: bytes, headers: Mapping[str, str], now: float) -> Co
     outer: dict[str, Any] = found if isinstance(found, dict) else {}
     error = outer.get("error", outer)
     told: dict[str, Any] = error if isinstance(error, dict) else {**outer, "message": error}
+    told = told | _first_finding(told)
     codes = frozenset(str(told[name]) for name in ("code", "type", "error_type", "status") if told.get(name))
     words = " ".join(str(told.get("message") or told.get("detail") or "").split())
     lowered = {name.lower(): value.strip().lower() for name, value in headers.items()}
     retry = {"true": True, "false": False}.get(lowered.get("x-should-retry", ""))
     return Complaint(status, codes, str(told.get("param") or ""), words, retry, retry_after(headers, now))
+
+
+def _first_finding(told: dict[str, Any]) -> dict[str, Any]:
+    """Return the first of the things that validation found wrong, as one error; {} where there is no such list."""
+    found = told.get("detail") or told.get("message")
+    if isinstance(found, dict):
+        found = found.get("detail")
+    first = found[0] if isinstance(found, list) and found else None
+    if not isinstance(first, dict):
+        return {}
+    place = first.get("loc")
+    names = [name for name in place if isinstance(name, str)] if isinstance(place, list) else []
+    said = f"{'.'.join(names)}: {first.get('msg')}"
+    return {"type": first.get("type"), "param": names[-1] if names else "", "message": said}
 
 
 def explain(complaint: Complaint, scrub: Callable[[str], str]) -> HeadraceError:
@@ -160,7 +228,7 @@ def explain(complaint: Complaint, scrub: Callable[[str], str]) -> HeadraceError:
         case Meaning.REJECTED | Meaning.OVERSIZED:
             return InputRejected(message, status=status, oversized=row.meaning is Meaning.OVERSIZED)
         case Meaning.MISCONFIGURED:
-            return ProviderMisconfigured(f"{message} ({row.advice})")
+            return ProviderMisconfigured(f"{message} ({row.advice})", field=row.field)
         case Meaning.MALFORMED:
             return MalformedReply(message or f"HTTP {status} without vectors", status=status)
 

@@ -224,3 +224,21 @@ def test_a_refusal_shows_no_secret_in_its_text_its_traceback_or_its_causes() -> 
         assert error is not None
         assert error.__cause__ is None
         assert error.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("toml", "limits"),
+    [
+        ("", ["256", "250000", "2000000"]),
+        ('[provider]\nkind = "tei"', ["32", "16384", "1000000"]),
+        ('[provider]\nkind = "tei"\nmax_items = 128', ["128", "16384", "1000000"]),
+    ],
+)
+def test_limits_are_shown_as_they_are_in_force(toml: str, limits: list[str]) -> None:
+    shown = {one.name: one for one in loaded(toml).shown()}
+    assert [shown[f"provider.{name}"].value for name in ("max_items", "max_tokens", "max_bytes")] == limits
+    assert shown["provider.max_items"].source == ("file" if "128" in limits else "default")
+
+
+def test_a_kind_of_server_that_is_not_known_is_answered_with_the_nearest_one() -> None:
+    assert "did you mean ollama?" in refusal('[provider]\nkind = "olama"')

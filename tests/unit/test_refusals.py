@@ -45,7 +45,6 @@ RECORDED: list[tuple[str, int, object, type[HeadraceError]]] = [
     ("azure deployment", 404, openai(code="DeploymentNotFound"), ProviderMisconfigured),
     ("azure rate", 429, {"error": {"code": "429", "message": "call rate limit"}}, RateLimited),
     ("jina balance", 402, {"detail": "Insufficient account balance"}, ProviderMisconfigured),
-    ("voyage limits", 400, {"detail": "The max allowed tokens per submitted batch is 120000."}, InputRejected),
     ("gemini", 400, [{"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}], InputRejected),
     ("tei overloaded", 429, {"message": "Model is overloaded", "type": "Overloaded"}, RateLimited),
     ("tei backend", 424, {"message": "no", "type": "Backend"}, ProviderUnavailable),
@@ -87,6 +86,7 @@ def test_a_recorded_refusal_is_blamed_rightly(status: int, body: object, becomes
         (422, {"message": "batch size 64 > maximum allowed batch size 32", "type": "Validation"}),
         (400, openai("batch size is invalid, it should not be larger than 10.", code="InvalidParameter")),
         (400, {"object": "error", "message": "Too many tokens in batch. Max is 16384", "code": 3210}),
+        (400, {"detail": "The max allowed tokens per submitted batch is 120000."}),
     ],
 )
 def test_a_complaint_of_the_size_of_the_call_is_known_as_one(status: int, body: object) -> None:
