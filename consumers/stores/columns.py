@@ -2,33 +2,57 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from consumers.stores.connections import Connection
 from schemas.index import Candidate, Change, Standing
 from schemas.messages import TimestampType
 
+_encoder = msgspec.json.Encoder()
 
-def places(items: Sequence[Candidate] | Sequence[Change]) -> tuple[object, ...]:
+
+def places(items: Sequence[Candidate] | Sequence[Change]) -> tuple[str, ...]:
     """Return the ten arrays that look_up takes and write_documents begins with; entry i of each is item i's."""
     origins = [item.origin for item in items]
     log_append_time = TimestampType.LOG_APPEND_TIME
-    versions = [item.version for item in items]
     return (
-        [item.tenant for item in items],
-        [item.id for item in items],
-        versions if any(version is not None for version in versions) else None,
-        [origin.topic for origin in origins],
-        written([origin.partition for origin in origins]),
-        written([origin.offset for origin in origins]),
-        written([origin.timestamp for origin in origins]),
-        written([origin.timestamp_type is log_append_time for origin in origins]),
-        written([item.fence_ts for item in items]),
-        [item.content_hash for item in items],
+        texts([item.tenant for item in items]),
+        texts([item.id for item in items]),
+        numbers([item.version for item in items]),
+        texts([origin.topic for origin in origins]),
+        numbers([origin.partition for origin in origins]),
+        numbers([origin.offset for origin in origins]),
+        numbers([origin.timestamp for origin in origins]),
+        numbers([origin.timestamp_type is log_append_time for origin in origins]),
+        numbers([item.fence_ts for item in items]),
+        digests([item.content_hash for item in items]),
     )
 
 
-def written(numbers: Sequence[int]) -> str:
-    """Write numbers as PostgreSQL writes an array; asyncpg takes several times longer over a list of them."""
-    return "{" + ",".join(map(str, numbers)) + "}"
+# Arrays go as PostgreSQL writes them: asyncpg takes many times longer over a list, of which it inspects every entry.
+
+
+def numbers(values: Sequence[int | None]) -> str:
+    """Write an array of numbers or truth values, some of which may be missing."""
+    return "{" + _encoder.encode(values)[1:-1].decode() + "}"
+
+
+def texts(values: Sequence[str | None]) -> str:
+    """Write an array of texts, some of which may be missing."""
+    present = [value for value in values if value is not None]
+    joined = '","'.join(present)
+    if len(present) == len(values) and "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
+        return '{"' + joined + '"}'
+    return "{" + ",".join(["NULL" if value is None else f'"{_escaped(value)}"' for value in values]) + "}"
+
+
+def digests(values: Sequence[bytes | None]) -> str:
+    """Write an array of bytea, some of which may be missing."""
+    return "{" + ",".join(["NULL" if value is None else f"\\\\x{value.hex()}" for value in values]) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 async def standings_of(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from consumers.core import fence
-from consumers.stores.columns import places, standings_of, written
+from consumers.stores.columns import numbers, places, standings_of, texts
 from consumers.stores.connections import Connection
 from consumers.stores.vectors import stored_form
 from schemas.index import Change, ChangeKind, DocumentKey, Outcome, Standing
@@ -66,9 +66,9 @@ class GroupWrite:
         rows = await self._connection.fetch(
             self._queries["write_documents"],
             *places(changes),
-            written([_TOUCH if change.kind is ChangeKind.TOUCH else len(change.chunks) for change in changes]),
-            [change.title for change in changes],
-            [change.metadata for change in changes],
+            numbers([_TOUCH if change.kind is ChangeKind.TOUCH else len(change.chunks) for change in changes]),
+            texts([change.title for change in changes]),
+            texts([change.metadata for change in changes]),
         )
         passed = {(tenant, document_id): revision for tenant, document_id, revision in rows}
         stopped, ghosts = [], []
@@ -122,9 +122,9 @@ class GroupWrite:
         if surplus:
             await self._connection.execute(
                 self._queries["remove_surplus"],
-                [key[0] for key, _ in surplus],
-                [key[1] for key, _ in surplus],
-                [kept for _, kept in surplus],
+                texts([key[0] for key, _ in surplus]),
+                texts([key[1] for key, _ in surplus]),
+                numbers([kept for _, kept in surplus]),
             )
 
     def _chunk_rows(
@@ -183,7 +183,8 @@ async def stored_ordinals(
 ) -> dict[DocumentKey, dict[bytes, list[int]]]:
     """Return, for each document with chunks, the places of each chunk hash."""
     stored: dict[DocumentKey, dict[bytes, list[int]]] = {}
-    rows = await connection.fetch(queries["stored_hashes"], [key[0] for key in keys], [key[1] for key in keys])
+    tenants, ids = texts([key[0] for key in keys]), texts([key[1] for key in keys])
+    rows = await connection.fetch(queries["stored_hashes"], tenants, ids)
     for tenant, document_id, ordinal, digest in rows:
         stored.setdefault((tenant, document_id), {}).setdefault(digest, []).append(ordinal)
     return stored

@@ -45,8 +45,8 @@ SELECT c.n,
                ELSE 'changed'
            END
        END AS standing
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text::integer[], $6::text::bigint[],
-            $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::bytea[])
+FROM unnest($1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::integer[],
+            $6::text::bigint[], $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::text::bytea[])
      WITH ORDINALITY
      AS c(tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts, content_hash, n)
 CROSS JOIN LATERAL (
@@ -68,9 +68,9 @@ SELECT tenant, id, version, topic, partition, "offset", "timestamp", log_append_
        CASE WHEN content_hash IS NULL THEN now() END,
        CASE WHEN content_hash IS NOT NULL THEN now() END,
        now(), CASE WHEN chunk_count < 0 THEN 0 ELSE 1 END
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text::integer[], $6::text::bigint[],
-            $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::bytea[], $11::text::integer[],
-            $12::text[], $13::text[])
+FROM unnest($1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::integer[],
+            $6::text::bigint[], $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::text::bytea[],
+            $11::text::integer[], $12::text::text[], $13::text::text[])
      AS change(tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts,
                content_hash, chunk_count, title, metadata)
 ON CONFLICT (tenant, id) DO UPDATE SET
@@ -98,7 +98,7 @@ RETURNING d.tenant, d.id, d.revision
 
 -- stored_hashes --
 SELECT c.tenant, c.document_id, c.ordinal, c.hash
-FROM unnest($1::text[], $2::text[]) AS k(tenant, id)
+FROM unnest($1::text::text[], $2::text::text[]) AS k(tenant, id)
 CROSS JOIN LATERAL (
     SELECT tenant, document_id, ordinal, hash
     FROM {index}.chunks AS stored
@@ -132,7 +132,7 @@ WHERE c.hash IS DISTINCT FROM excluded.hash
 -- remove_surplus --
 -- Chunks that a document has no longer; all of them for a deletion.
 DELETE FROM {index}.chunks AS c
-USING unnest($1::text[], $2::text[], $3::integer[]) AS k(tenant, id, kept)
+USING unnest($1::text::text[], $2::text::text[], $3::text::integer[]) AS k(tenant, id, kept)
 WHERE c.tenant = k.tenant AND c.document_id = k.id AND c.ordinal >= k.kept
 
 -- save_positions --

@@ -56,7 +56,7 @@ def with_chunk(text: str, numbers: bytes, metadata: str | None = None) -> Change
         (with_chunk("x", vector("x"), metadata='{"a": "\\ud800"}'), "22P02"),
         (with_chunk("x", vector("x"), metadata="no json"), "22P02"),
         (put("".join(chr(300 + n * 7_919 % 40_000) for n in range(1_400)), "x", origin=at(1)), "54000"),
-        (put("a", "x", origin=at(1), version=2**63), "22000"),
+        (put("a", "x", origin=at(1), version=2**63), "22003"),
     ],
 )
 async def test_a_bad_value_is_the_row_s_fault_and_its_group_leaves_nothing(
@@ -116,6 +116,14 @@ async def test_no_dsn_at_all_is_configuration() -> None:
     async with PgVectorStore(StoreSettings()) as store:
         with pytest.raises(StoreMisconfigured, match=r"store\.dsn is not set"):
             await store.counts()
+
+
+async def test_a_closed_store_opens_nothing_again(store: PgVectorStore) -> None:
+    await store.counts()
+    await store.aclose()
+    await store.aclose()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.counts()
 
 
 async def test_a_server_that_is_not_there_is_away() -> None:
