@@ -6,8 +6,8 @@ fenced commits. It shares what aiokafka does to its users, each point told in ``
 - the assignment is live, and may be read from, before ``on_partitions_assigned`` is called; pauses are forgotten;
 - a poll that meets a record it can not parse has moved the other partitions past what it throws away;
 - a partition without a commit and without a seek raises NoOffsetForPartitionError, paused or not;
-- an expelled member commits with generation -1, which an empty group accepts; a commit that was sent goes on when
-  whoever waited for it has gone;
+- an expelled member commits with generation -1, which an empty group accepts; a commit is tried again with whatever
+  generation is in force then, and one that was sent goes on when whoever waited for it has gone;
 - ``getmany`` gives back what is at hand without letting any other task run, and waits while partitions are assigned.
 
 Whoever uses it may slow and break each request by ``Script``. One module, since broker and client are one protocol.
@@ -32,6 +32,7 @@ from schemas.messages import Headers, Message, TimestampType
 
 NO_GENERATION = -1
 EXPIRY_LOOK_S = 1.0
+RETRY_S = 0.1
 
 
 async def _at_once(request: str) -> None:
@@ -79,6 +80,14 @@ class _State:
     position: int | None = None
     paused: bool = False
     error: Exception | None = None
+
+
+@dataclass
+class _Assignment:
+    """What one generation gave us; ``active`` until the next one does."""
+
+    states: dict[TopicPartition, _State] = field(default_factory=dict)
+    active: bool = True
 
 
 class MemoryBroker:
@@ -231,7 +240,7 @@ class _Coordinator:
     def __post_init__(self) -> None:
         self._do_commit_offsets = self._send
 
-    async def _send(self, assignment: object, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+    async def _send(self, assignment: "_Assignment", offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         del assignment
         name, generation = self.name, self.generation
         told = {place.partition: (one.offset, one.metadata) for place, one in offsets.items()}
@@ -240,8 +249,7 @@ class _Coordinator:
                 await self.broker.script.meet("commit")
                 self.broker.commit(name, generation, told)
         except CommitFailedError:
-            if generation == self.generation:
-                self.forget()
+            self.forget()
             raise
         await self.broker.script.meet("committed")
 
@@ -259,14 +267,15 @@ class MemoryConsumer:
         self._broker = broker
         self._heartbeat_s = heartbeat_s
         self._coordinator = _Coordinator(broker)
-        self._states: dict[TopicPartition, _State] = {}
+        self._assignment = _Assignment()
         self._is_assigned = asyncio.Event()
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = 0
+        self._fetch_ends = 0.0
 
     def __repr__(self) -> str:
-        return f"<MemoryConsumer {self._coordinator.name or 'no member'} {sorted(self._states)}>"
+        return f"<MemoryConsumer {self._coordinator.name or 'no member'} {sorted(self._assignment.states)}>"
 
     async def start(self) -> None:
         """Connect."""
@@ -306,20 +315,18 @@ class MemoryConsumer:
         told = self._coordinator
         while True:
             self._is_assigned.clear()
-            await listener.on_partitions_revoked(set(self._states))
+            await listener.on_partitions_revoked(set(self._assignment.states))
             if beating is not None:
                 beating.cancel()
             told.rejoin.clear()
             told.name, told.generation, partitions = await self._broker.join(told.name)
-            now = _now()
-            self._states = {
-                TopicPartition(self._broker.topic, p): _State(now + self._broker.script.fetch_s())
-                for p in sorted(partitions)
-            }
+            self._assignment.active = False
+            places = [TopicPartition(self._broker.topic, partition) for partition in sorted(partitions)]
+            self._assignment = _Assignment({place: _State(self._fetched_at()) for place in places})
             self._is_assigned.set()
             self.news.set()
             await asyncio.sleep(0)  # the assignment is live before the listener knows of it
-            await listener.on_partitions_assigned(set(self._states))
+            await listener.on_partitions_assigned(set(self._assignment.states))
             beating = self._own(self._beat())
             await told.rejoin.wait()
 
@@ -337,7 +344,7 @@ class MemoryConsumer:
 
     def assignment(self) -> set[TopicPartition]:
         """Return what is assigned to us."""
-        return set(self._states)
+        return set(self._assignment.states)
 
     def pause(self, *places: TopicPartition) -> None:
         """Return nothing from these partitions, and throw away what was fetched."""
@@ -352,18 +359,24 @@ class MemoryConsumer:
             state = self._state(place)
             if state.paused:
                 state.paused = False
-                state.since = _now() + self._broker.script.fetch_s()
+                state.since = self._fetched_at()
 
     def seek(self, place: TopicPartition, offset: int) -> None:
         """Read from *offset* on."""
         state = self._state(place)
         state.position = offset
-        state.since = _now() + self._broker.script.fetch_s()
+        state.since = self._fetched_at()
+
+    def _fetched_at(self) -> float:
+        """Return when the fetch that is on its way will be here: it brings all partitions."""
+        if self._fetch_ends <= _now():
+            self._fetch_ends = _now() + self._broker.script.fetch_s()
+        return self._fetch_ends
 
     def _state(self, place: TopicPartition) -> _State:
-        if place not in self._states:
+        if place not in self._assignment.states:
             raise IllegalStateError(f"{place} is not assigned")
-        return self._states[place]
+        return self._assignment.states[place]
 
     async def position(self, place: TopicPartition) -> int:
         """Return the offset of what is read next. Raises IllegalStateError for what is not assigned."""
@@ -392,11 +405,20 @@ class MemoryConsumer:
         return {place: len(self._broker.log[place.partition]) for place in places}
 
     async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
-        """Commit; the request goes on where its caller does not wait for the answer."""
+        """Commit, as often as it takes; a request goes on where its caller does not wait for the answer."""
+        assignment = self._assignment
         for place in offsets:
             self._state(place)
-        send = self._coordinator._do_commit_offsets  # noqa: SLF001 - the name it has in aiokafka, where Source wraps it
-        await asyncio.shield(self._own(send(self._states, offsets)))
+        while True:
+            send = self._coordinator._do_commit_offsets  # noqa: SLF001 - named as in aiokafka, where Source wraps it
+            try:
+                await asyncio.shield(self._own(send(assignment, offsets)))
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     async def getmany(
         self, *places: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
@@ -409,11 +431,13 @@ class MemoryConsumer:
             if not self._is_assigned.is_set():
                 await self._is_assigned.wait()
             self.news.clear()
-            drained = self._drain(places or tuple(self._states), max_records or self._broker.script.fetch_records)
+            drained = self._drain(
+                places or tuple(self._assignment.states), max_records or self._broker.script.fetch_records
+            )
             now = _now()
             if drained or now >= until:
                 return drained
-            coming = [state.since for state in self._states.values() if state.since > now]
+            coming = [state.since for state in self._assignment.states.values() if state.since > now]
             with suppress(TimeoutError):
                 async with asyncio.timeout(min([until, *coming]) - now):
                     await self.news.wait()
@@ -425,7 +449,7 @@ class MemoryConsumer:
         self._turn += 1
         turn = self._turn % max(1, len(places))
         for place in places[turn:] + places[:turn]:
-            state = self._states.get(place)
+            state = self._assignment.states.get(place)
             if state is None:
                 continue
             self._note_missing(place, state)

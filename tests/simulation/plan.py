@@ -122,7 +122,7 @@ def plan(seed: int) -> Plan:
     )
     for fault in FAULTS:
         if chance.random() < 0.3:
-            made.faults[fault] = chance.choice((0.02, 0.1, 0.3))
+            made.faults[fault] = chance.choice((0.02, 0.1, 0.3)) if fault != "parse" else 0.1
     for outage in OUTAGES:
         if chance.random() < 0.15:
             start = chance.uniform(0, calm_at)
@@ -184,7 +184,9 @@ def _writes(chance: random.Random, made: Plan) -> list[Write]:
     killers = chance.random() < 0.02
     counts: dict[str, int] = {}
     writes = []
-    for at in sorted(chance.choice((0.0, chance.uniform(0, made.calm_at))) for _ in range(chance.choice((8, 20, 45)))):
+    bursts = [0.0, chance.uniform(0, made.calm_at), chance.uniform(0, made.calm_at)]
+    count = chance.choice((8, 20, 45))
+    for at in sorted(chance.choice((*bursts, chance.uniform(0, made.calm_at))) for _ in range(count)):
         if chance.random() < 0.1:
             writes.append(Write(at, chance.randrange(made.partitions), is_gap=True))
         if chance.random() < harm / 2:

@@ -97,7 +97,7 @@ class Worker:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is in flight and nothing is amiss."""
-        if self.pipeline is None:
+        if self.pipeline is None or self.source is None or self.process.dead or self.source.rebalancing:
             return False
         shared = self.pipeline.shared
         return (shared.budget.documents, shared.budget.size, shared.conditions.foremost()) == (0, 0, None)
@@ -158,6 +158,8 @@ class Simulation:
     async def _disturb(self) -> None:
         for event in self._plan.events:
             await asyncio.sleep(max(0.0, event.at - self.world.since))
+            if self.world.calm:
+                return
             self.world.say("event", event)
             await self._befall(event)
 
@@ -202,12 +204,18 @@ class Simulation:
     async def _settle(self) -> None:
         """Wait until every record is committed and nothing is in flight."""
         until = self._loop.now + SETTLES_WITHIN_S
-        while not (self._is_committed() and all(worker.is_idle for worker in self._workers.values())):
+        while not (self._is_committed() and self._is_owned()):
             await asyncio.sleep(LOOK_S)
             if self._loop.now > until:
                 broker = self.world.broker
                 states = [(worker.pipeline, worker.source and worker.source.trackers) for worker in self._workers.values()]
                 self.world.wrong(f"does not settle: {broker} committed {broker.committed}, {states}")
+
+    def _is_owned(self) -> bool:
+        """Say whether every partition has a worker, and none of them has anything to do."""
+        workers = self._workers.values()
+        owned = {partition for worker in workers if worker.source is not None for partition in worker.source.trackers}
+        return all(worker.is_idle for worker in workers) and owned == set(self.world.broker.log)
 
     def _is_committed(self) -> bool:
         broker = self.world.broker

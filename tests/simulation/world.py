@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
 
-from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaTimeoutError
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
 
 from consumers.kafka.memory import MemoryBroker
 from consumers.providers.memory import MemoryProvider
@@ -32,7 +32,7 @@ from schemas.errors import (
 from schemas.events import Event
 from schemas.index import Candidate, Change, DocumentKey, Fingerprint, Outcome, Standing
 from schemas.messages import TimestampType
-from tests.simulation.loop import EPOCH_S, PROCESS, START_S, SimulatedLoop
+from tests.simulation.loop import EPOCH_S, PROCESS, START_S, Process, SimulatedLoop
 from tests.simulation.plan import BROKEN, DIMENSIONS, FETCH_RECORDS, KILLER, POISON, REFUSED, SESSION_S, Plan, Write
 from tests.simulation.truth import Truth
 
@@ -54,6 +54,8 @@ class World:
         self.provider = MemoryProvider(DIMENSIONS, spoil=lambda text: "never finite" if BROKEN in text else None)
         self.letters: list[DeadLetter] = []
         self.embedded: Counter[str] = Counter()
+        self.saved: dict[tuple[Process | None, int], int] = {}
+        """The next offset of each partition that a process told the index last."""
         self.unusable: set[str] = set()
         self.snapshot: tuple[MemoryStore, set[int], dict[int, int]] | None = None
         self.broker = MemoryBroker(
@@ -129,7 +131,7 @@ class World:
             self.say("broker fails", request)
             if request in {"commit", "committed"} and self.chance.random() < 0.3:
                 await asyncio.sleep(20.0)  # aiokafka tries by itself for longer than anybody waits
-            raise self.chance.choice((KafkaConnectionError, KafkaTimeoutError))(request)
+            raise self.chance.choice((KafkaConnectionError, RequestTimedOutError, KafkaTimeoutError))(request)
 
     def _parse(self, partition: int, offset: int) -> Exception | None:
         # One record can not be read for a while; the client's parser raises what it meets.
@@ -141,12 +143,13 @@ class World:
     def _accepted(self, member: str, generation: int, offsets: Mapping[int, int]) -> None:
         self.say("committed", member, generation, dict(sorted(offsets.items())))
         held = self.broker.members.get(member)
-        stored = self.store._positions.get((self.plan.settings.group, self.broker.topic), {})
+        process = PROCESS.get()
         for partition, position in sorted(offsets.items()):
             if held is None or generation < 0 or partition not in held.partitions:
                 self.wrong(f"I4: {member or 'an expelled member'} committed {partition} at {position}")
-            if stored.get(partition, -1) < position:
-                self.wrong(f"I11: {partition} committed at {position}, the index knows {stored.get(partition)}")
+            told = self.saved.get((process, partition))
+            if told is None or told < position:
+                self.wrong(f"I11: {partition} committed at {position}, the index was told {told}")
             if position > len(self.broker.log[partition]):
                 self.wrong(f"I1: {partition} committed at {position}, beyond its end")
             self.truth.committed(partition, position, self.store._rows)
@@ -277,6 +280,8 @@ class StorePort:
     async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         await self._world.ask_store("positions")
         await self._world.store.save_positions(group, topic, positions)
+        for partition, position in positions.items():
+            self._world.saved[PROCESS.get(), partition] = position
         await self._world.answer_store("positions")
 
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:

@@ -1,0 +1,155 @@
+"""Bugs that are planted on purpose: a simulation that does not find them proves nothing.
+
+Each is a patch on the real program, or on the adapter that it trusts:
+
+- ``commit before write``: a position is what was read, not what was resolved;
+- ``fence removed``: whatever is written last wins;
+- ``commit of an expelled member``: the generation of an assignment is not compared;
+- ``tracker stays open``: work on a partition that was given up goes on to resolve;
+- ``misaligned vectors``: a reply is shifted by one;
+- ``dead letter not awaited``: a message is resolved before its dead letter is acknowledged;
+- ``position passes a gap in what is resolved``: as soon as a later offset is done;
+- ``resolved twice``: the budget is given back a second time;
+- ``seek-back forgotten``: after a failed poll reading goes on behind what was thrown away;
+- ``condition never cleared``: what once held intake back holds it for ever;
+- ``positions unknown to the index``: Kafka is told before, and instead of, the database;
+- ``deliveries of closed trackers``: what was polled for an assignment that is gone is taken in.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from consumers.core import fence
+from consumers.core.conditions import Conditions
+from consumers.core.flight import Flight
+from consumers.core.tracking import PartitionTracker
+from consumers.kafka.source import Source
+from consumers.providers.protocol import Reply
+from consumers.settling import Settling
+from schemas.dead_letters import DeadLetter
+from schemas.index import Outcome
+from tests.simulation.loop import Process
+from tests.simulation.world import LettersPort, ProviderPort, StorePort
+
+Planted = tuple[object, str, object]
+"""Where, under which name, what."""
+
+
+def _commit_before_write() -> Planted:
+    return PartitionTracker, "position", property(lambda tracker: tracker.expected)
+
+
+def _fence_removed() -> Planted:
+    real = fence.judge
+
+    def judge(contender: fence.Contender, mark: fence.Mark) -> fence.Verdict:
+        return fence.Verdict.REDELIVERED if real(contender, mark) is fence.Verdict.REDELIVERED else fence.Verdict.NEWER
+
+    return fence, "judge", judge
+
+
+def _commit_of_an_expelled_member() -> Planted:
+    return Source, "_is_member", lambda source: source._consumer is not None
+
+
+def _tracker_stays_open() -> Planted:
+    return PartitionTracker, "close", lambda tracker: None  # noqa: ARG005 - the shape of what it replaces
+
+
+def _misaligned_vectors() -> Planted:
+    embed = ProviderPort.embed
+
+    async def shifted(port: ProviderPort, texts: Any) -> Reply:  # noqa: ANN401 - passed on
+        reply = await embed(port, texts)
+        return Reply([*reply.vectors[1:], *reply.vectors[:1]], reply.tokens) if not reply.faults else reply
+
+    return ProviderPort, "embed", shifted
+
+
+def _dead_letter_not_awaited() -> Planted:
+    send = LettersPort.send
+
+    async def unawaited(port: LettersPort, letter: DeadLetter) -> None:
+        port._world.loop.start(Process("unawaited"), lambda: _whatever(send(port, letter)))
+
+    return LettersPort, "send", unawaited
+
+
+async def _whatever(work: Any) -> None:  # noqa: ANN401 - any awaitable
+    try:
+        await work
+    except Exception:  # noqa: BLE001 - nobody looks: that is the bug
+        return
+
+
+def _position_passes_a_gap() -> Planted:
+    resolve = PartitionTracker.resolve
+
+    def hasty(tracker: PartitionTracker, offset: int) -> int | None:
+        moved = resolve(tracker, offset)
+        while tracker._received and tracker._received[0][0] < offset:
+            tracker._unresolved.discard(tracker._received.popleft()[0])
+        return moved
+
+    return PartitionTracker, "resolve", _tolerant(hasty)
+
+
+def _tolerant(resolve: Callable[[PartitionTracker, int], int | None]) -> Callable[[PartitionTracker, int], int | None]:
+    def tolerant(tracker: PartitionTracker, offset: int) -> int | None:
+        return resolve(tracker, offset) if offset in tracker._unresolved else None
+
+    return tolerant
+
+
+def _resolved_twice() -> Planted:
+    resolve = Settling.resolve
+
+    def twice(settling: Settling, flights: Iterable[Flight], outcome: Outcome) -> None:
+        both = list(flights)
+        resolve(settling, both, outcome)
+        if outcome is Outcome.SUPERSEDED:
+            for flight in both:
+                settling._shared.budget.release(flight.weight)
+
+    return Settling, "resolve", twice
+
+
+def _seek_back_forgotten() -> Planted:
+    return Source, "_seek_back", lambda source, partitions: None  # noqa: ARG005 - the shape of what it replaces
+
+
+def _condition_never_cleared() -> Planted:
+    return Conditions, "clear", lambda conditions, part: None  # noqa: ARG005 - the shape of what it replaces
+
+
+def _positions_unknown_to_the_index() -> Planted:
+    async def nothing(port: StorePort, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        del port, group, topic, positions
+
+    return StorePort, "save_positions", nothing
+
+
+BUGS: dict[str, Callable[[], Planted]] = {
+    "commit before write": _commit_before_write,
+    "fence removed": _fence_removed,
+    "commit of an expelled member": _commit_of_an_expelled_member,
+    "tracker stays open": _tracker_stays_open,
+    "misaligned vectors": _misaligned_vectors,
+    "dead letter not awaited": _dead_letter_not_awaited,
+    "position passes a gap": _position_passes_a_gap,
+    "resolved twice": _resolved_twice,
+    "seek-back forgotten": _seek_back_forgotten,
+    "condition never cleared": _condition_never_cleared,
+    "positions unknown to the index": _positions_unknown_to_the_index,
+}
+
+
+@contextmanager
+def planted(bug: str) -> Iterator[None]:
+    """Run with a bug."""
+    where, name, what = BUGS[bug]()
+    with ExitStack() as opened:
+        opened.enter_context(patch.object(where, name, what))
+        yield
