@@ -11,7 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from consumers.stores import vectors
 from consumers.stores.errors import BAD_DSN
-from schemas.errors import StoreMisconfigured
+from schemas.errors import StoreMisconfigured, StoreUnavailable
 from schemas.settings import StoreSettings
 from schemas.sql import queries
 
@@ -42,6 +42,7 @@ class Connections:
         self._settings = settings
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        self._closed = False
         self._extension = queries({"index": "", "vector_schema": ""})["extension"]
         self.vector_schema = "public"
 
@@ -72,7 +73,8 @@ class Connections:
             await connection.close(timeout=_CONNECT_TIMEOUT_S)
 
     async def aclose(self) -> None:
-        """Close every connection; those in use are cut."""
+        """Close every connection, for good; those that are still in use after a while are cut."""
+        self._closed = True
         pool, self._pool = self._pool, None
         if pool is not None:
             try:
@@ -83,6 +85,8 @@ class Connections:
 
     async def _open(self) -> "asyncpg.Pool[asyncpg.Record]":
         async with self._opening:
+            if self._closed:
+                raise StoreUnavailable("The store is closed.")
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn(),
