@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from consumers.core.positions import PartitionFacts, Start, start_of
 from producers.connection import client_options
 from producers.errors import broker_errors
+from schemas.errors import BrokerUnavailable
 from schemas.settings import Settings
 
 
@@ -28,6 +29,10 @@ async def find_starts(
         return {}
     committed = await committed_offsets(settings)
     with broker_errors("finding where to start"):
+        for place in wanted:
+            if place not in committed and await consumer.committed(place) is not None:
+                # The admin client takes an error of the whole answer for a group without commits.
+                raise BrokerUnavailable(f"the offsets of the group {settings.group} can not be read yet")
         starts = await consumer.beginning_offsets(wanted)
         ends = await consumer.end_offsets(wanted)
     group_is_new = not any(place.topic == settings.kafka.topic for place in committed)
