@@ -33,7 +33,7 @@ class _Supervisor:
         self._arguments = list(arguments)
         self._settings = settings
         self._children: dict[int, asyncio.subprocess.Process] = {}
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._code = ENDED_WELL
 
     async def run(self) -> int:
@@ -46,17 +46,17 @@ class _Supervisor:
         return self._code
 
     def _pass_on(self, number: signal.Signals) -> None:
-        self._stopping = True
+        self._stopping.set()
         for child in self._children.values():
             if child.returncode is None:
                 child.send_signal(number)
 
     async def _keep(self, n: int) -> None:
         failures = 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             began = time.monotonic()
             self._children[n] = child = await self._spawn(n)
-            if self._stopping:
+            if self._stopping.is_set():
                 child.send_signal(signal.SIGTERM)
             code = await child.wait()
             if code == ENDED_WELL:
@@ -66,7 +66,7 @@ class _Supervisor:
                 self._pass_on(signal.SIGTERM)
                 return
             failures = 1 if time.monotonic() - began > LONG_LIFE_S else failures + 1
-            if not self._stopping:
+            if not self._stopping.is_set():
                 await asyncio.sleep(backoff(failures, 0.0, first_s=RESTART_FIRST_S))
 
     async def _spawn(self, n: int) -> asyncio.subprocess.Process:
