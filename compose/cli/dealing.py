@@ -25,7 +25,7 @@ TERMINAL_EVERY_S, PLAIN_EVERY_S = 0.1, 5.0
 
 async def deal(settings: Settings, order: Order, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Carry out an order, once it is agreed to; leave through ``typer.Exit`` where not all of it was done."""
-    asks = sys.stdin.isatty() and sys.stdout.isatty()
+    asks = sys.stdin.isatty() and sys.stderr.isatty()
     if not (dry_run or yes or asks):
         raise ConfigurationError("nobody is there to be asked: say --yes, or look first with --dry-run")
     run = Run(settings, order)
@@ -33,7 +33,10 @@ async def deal(settings: Settings, order: Order, *, dry_run: bool, yes: bool, as
     if dry_run or not yes or order.document is not None:
         preview = await _previewed(run, order)
         if dry_run:
-            _print_preview(preview, as_json=as_json)
+            if as_json:
+                print_json(preview)
+            else:
+                _print_preview(preview, stdout())
             return
         if not yes and not _agreed(preview):
             raise typer.Exit(FAILED)
@@ -66,18 +69,14 @@ def _nothing_to_edit(preview: Preview) -> NoReturn:
 
 
 def _agreed(preview: Preview) -> bool:
-    """Show what would be done, and ask."""
-    _print_preview(preview, as_json=False)
+    """Show what would be done, and ask; the answer of the command itself stays alone on standard output."""
+    _print_preview(preview, stderr())
     if not preview.fates:
         raise typer.Exit
-    return typer.confirm("Do it?", default=False)
+    return typer.confirm("Do it?", default=False, err=True)
 
 
-def _print_preview(preview: Preview, *, as_json: bool) -> None:
-    if as_json:
-        print_json(preview)
-        return
-    console = stdout()
+def _print_preview(preview: Preview, console: Console) -> None:
     would = ", ".join(f"{count:,} would be {kind.value}" for kind, count in preview.fates.items())
     console.print(would or "no dead letters to deal with")
     if preview.topics:

@@ -17,7 +17,9 @@ from schemas.fates import FateKind
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Again = Annotated[bool, typer.Option("--again", help="Also those that were replayed, parked or discarded before.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many, the oldest of each partition.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="At most so many, the older ones of a partition first.")
+]
 Rate = Annotated[float | None, typer.Option(min=0.01, metavar="N", help="At most so many a second.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TOPIC", help="Publish there, not to the original topic.")]
 MaxReplays = Annotated[int, typer.Option(min=0, metavar="N", help="Park what has come back so often.")]

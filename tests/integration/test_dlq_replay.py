@@ -296,6 +296,7 @@ async def test_a_signal_ends_a_replay_behind_its_group_and_the_next_run_does_the
     assert (process.returncode, told["interrupted"]) == (130, True)
     done = told["done"]["replayed"]
     assert 4 <= done < 40
+    assert done <= 8 * told["seconds"] + 2, "no faster than told"
     assert len(await here.source()) == done
     rest = (await here.commands.run("dlq", "replay", "--yes", "--json")).json
     assert (rest["done"], rest["before"]) == ({"replayed": 40 - done}, done)
