@@ -11,12 +11,13 @@ from consumers.core.batching import Batch, Batcher, ClosedBy, halves, tokens_of
 from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
 from consumers.core.flight import Cause, Flight
+from consumers.core.learned import LearnedLimits
 from consumers.core.shared import Shared
 from consumers.providers.lane import Lane
 from consumers.providers.profiles import limits_of
 from consumers.providers.protocol import Provider, Reply
 from schemas.documents import Document
-from schemas.errors import ConfigurationError, MalformedReply, ProviderError
+from schemas.errors import ConfigurationError, InputRejected, MalformedReply, ProviderError
 from schemas.events import CallFailed, CallFinished, TextsReused
 from schemas.index import DocumentKey
 from schemas.settings import ProviderSettings
@@ -53,7 +54,8 @@ class Embedding:
         self._observe = shared.observe
         self._complete = complete
         self._condemn = condemn
-        self._batcher: Batcher[Item] = Batcher(limits_of(settings))
+        self._learned = LearnedLimits(limits_of(settings))
+        self._batcher: Batcher[Item] = Batcher(self._learned.limits)
         self._policy = Policy(settings.max_attempts, settings.min_blame_s)
         self._ready: deque[Batch[Item]] = deque()
         self._work = asyncio.Event()
@@ -127,7 +129,10 @@ class Embedding:
                 await self._slots.acquire()
                 await self._released.wait()
                 batch = await self._next_batch()
-                if self._released.is_set():
+                if not self._learned.allows(len(batch.items), batch.tokens, batch.size):
+                    self._halve(batch.items)
+                    self._slots.release()
+                elif self._released.is_set():
                     calls.create_task(self._travel(batch))
                 else:
                     self._ready.appendleft(batch)
@@ -200,14 +205,18 @@ class Embedding:
     def _carry_out(self, verdict: Verdict, items: list[Item], error: Exception, history: History) -> bool:
         """Split or condemn; say whether that ends the batch."""
         if verdict.act is Act.SPLIT:
-            sizes = [len(flight.chunks[ordinal].text.encode()) for flight, ordinal in items]
-            self._ready.extendleft(reversed(halves(Batch(items), sizes)))
-            self._work.set()
+            if isinstance(error, InputRejected) and error.oversized:
+                self._batcher.limits = self._learned.refused(*_amounts(items))
+            self._halve(items)
         elif verdict.act is Act.DEAD_LETTER:
             self._condemn(items[0][0], Cause("embed", verdict.code, str(error), history.failures))
         else:
             return False
         return True
+
+    def _halve(self, items: list[Item]) -> None:
+        self._ready.extendleft(reversed(halves(Batch(items), _sizes(items))))
+        self._work.set()
 
     async def _wait(self, batch: Batch[Item], verdict: Verdict, error: Exception) -> bool:
         """Wait for the verdict's delay, with intake held if the batch is not to blame.
@@ -233,11 +242,13 @@ class Embedding:
         now = time.monotonic()
         if not self.lane.told_to_wait:
             self._conditions.clear("provider")
+        tokens, size = batch.tokens, batch.size
+        if len(items) != len(batch.items):
+            _, tokens, size = _amounts(items)
+        self._batcher.limits = self._learned.accepted(len(items), tokens, size)
         fill = len(items) / self._batcher.limits.items
         self._observe(
-            CallFinished(
-                self.lane.model, len(items), reply.tokens, batch.size, now - began, batch.closed_by.value, fill
-            )
+            CallFinished(self.lane.model, len(items), reply.tokens, size, now - began, batch.closed_by.value, fill)
         )
         for place, ((flight, ordinal), vector) in enumerate(zip(items, reply.vectors, strict=True)):
             if vector is None:
@@ -253,3 +264,13 @@ class Embedding:
         size = len(flight.chunks[ordinal].text.encode())
         self._ready.append(Batch([(flight, ordinal)], tokens_of(size), size, ClosedBy.ALONE))
         self._work.set()
+
+
+def _sizes(items: list[Item]) -> list[int]:
+    return [len(flight.chunks[ordinal].text.encode()) for flight, ordinal in items]
+
+
+def _amounts(items: list[Item]) -> tuple[int, int, int]:
+    """Return the items, tokens and bytes of a call."""
+    sizes = _sizes(items)
+    return len(items), sum(map(tokens_of, sizes)), sum(sizes)
