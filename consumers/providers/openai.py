@@ -14,6 +14,7 @@ from consumers.core.remaining import Remaining, remaining
 from consumers.core.vectors import Unpacked, unpack
 from consumers.providers import refusals, request
 from consumers.providers.api_key import ApiKey
+from consumers.providers.complaint import read
 from consumers.providers.profiles import profile_of
 from consumers.providers.protocol import Reply
 from schemas import __version__
@@ -157,7 +158,7 @@ class OpenAIProvider:
         return self._session
 
     def _explain(self, status: int, body: bytes, headers: Mapping[str, str]) -> HeadraceError:
-        return refusals.explain(refusals.read(status, body, headers, self._clock()), self._key.scrub)
+        return refusals.explain(read(status, body, headers, self._clock()), self._key.scrub)
 
     def _said(self, foreign: Exception) -> str:
         words = self._key.scrub(f"{type(foreign).__name__}: {foreign}")

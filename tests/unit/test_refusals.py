@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from consumers.providers.refusals import MAX_MESSAGE, explain, read
+from consumers.providers.complaint import read
+from consumers.providers.refusals import MAX_MESSAGE, explain
 from schemas.errors import (
     HeadraceError,
     InputRejected,
