@@ -241,6 +241,8 @@ async def until_waiting(sql: "asyncpg.Connection[asyncpg.Record]") -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not await sql.fetchval(waiting):
             await asyncio.sleep(0.02)
+            # Within a transaction the server shows the same activity again and again unless told to forget it.
+            await sql.execute("SELECT pg_stat_clear_snapshot()")
 
 
 async def until_it_answers(store: PgVectorStore, change: Change) -> list[Outcome]:
