@@ -1,6 +1,7 @@
 """``headrace run``: the consumer."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ from schemas.events import Event, Observer
 NEEDED = ("provider.base_url", "provider.model", "provider.dimensions", "store.dsn")
 TICK_S = 1.0
 FORCED = 130
+GARBAGE_THRESHOLDS = (50_000, 20, 100)
+"""Documents in flight are freed by their reference counts; looking for cycles among them cost 7 % of the CPU."""
 
 
 def run(
@@ -53,7 +56,15 @@ def run(
     settings = found.settings
     if settings.worker.workers > 1:
         raise typer.Exit(supervise(sys.argv[1:], settings))
+    _look_for_garbage_less_often()
     uvloop.run(work(found, until_caught_up=until_caught_up))
+
+
+def _look_for_garbage_less_often() -> None:
+    """Leave out of every look what is there now, modules and settings, which stays to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 async def work(found: Configuration, *, until_caught_up: bool) -> None:
