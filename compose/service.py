@@ -87,9 +87,15 @@ def letter_writer(settings: Settings) -> Callable[[Flight, Cause], DeadLetter]:
 
 
 def replays_of(flight: Flight) -> int:
-    """Return how often this message was replayed, as its headers say; 0 where they say nothing sensible."""
-    told = dict(flight.message.headers).get(headers.REPLAYS) or b""
-    return int(told) if told.isdigit() else 0
+    """Return how often this message was replayed, as its headers say; 0 where they say nothing sensible.
+
+    A dead letter that a plain Kafka tool copied back tells how often it was replayed before.
+    """
+    told = dict(flight.message.headers)
+    replays, before = told.get(headers.REPLAYS), told.get(headers.DLQ_PREFIX + "replays")
+    if replays is not None:
+        return int(replays) if replays.isdigit() else 0
+    return int(before) + 1 if before is not None and before.isdigit() else 0
 
 
 class Worker:

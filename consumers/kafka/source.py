@@ -406,5 +406,10 @@ async def _stop(consumer: Any) -> None:  # noqa: ANN401 - aiokafka publishes no 
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await consumer.stop()
+    except asyncio.CancelledError:
+        # With the broker away aiokafka lets the cancellation of its own tasks out.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
     except (TimeoutError, KafkaError):
         return  # the group will notice by itself when the session times out

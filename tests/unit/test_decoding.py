@@ -215,6 +215,12 @@ def test_a_timestamp_far_in_the_future_counts_as_received_now() -> None:
     assert decode(message(GOOD, timestamp=NOW_MS + 300_000), NOW_MS, LIMIT).fence_ts == NOW_MS + 300_000
 
 
+def test_a_replayed_record_from_the_future_never_counts_as_received_now() -> None:
+    ahead = NOW_MS + 600_000
+    carrying = message(GOOD, headers=told("headrace-origin-", offset=2, timestamp=ahead), timestamp=ahead + 1)
+    assert decode(carrying, NOW_MS, LIMIT).fence_ts == 0
+
+
 def told(prefix: str, *, offset: int, timestamp: int, topic: str = "docs.raw") -> Headers:
     return (
         (prefix + "topic", topic.encode()),
