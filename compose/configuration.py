@@ -174,6 +174,8 @@ def _twice(given: Mapping[str, Given]) -> Iterator[str]:
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     kafka, chunking = settings.kafka, settings.chunking
+    if settings.provider.on_deadline != "wait":
+        yield f"provider.on_deadline = {settings.provider.on_deadline}: not built yet, a late document is waited for"
     if chunking.overlap >= chunking.max_tokens:
         yield f"chunking.overlap = {chunking.overlap}: it has to be below chunking.max_tokens = {chunking.max_tokens}"
     if "SASL" in kafka.security_protocol and not (
