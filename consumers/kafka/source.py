@@ -205,6 +205,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
 
     async def _give_up(self) -> None:
         self.rebalancing = True
+        self._due = None  # an assignment that was not begun yet is gone as well
         try:
             await self.on_revoke()
         finally:
@@ -219,7 +220,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         places = self._places(due)
         try:
             starts = await find_starts(self._consumer, self._settings, places, await self._ledger.load())
-        except BaseException:
+        except Exception:
             # Nobody is to expel us as silent while we wait for Kafka or the index.
             self._consumer.pause(*(place for place in places if place in self._consumer.assignment()))
             with suppress(KafkaError):
