@@ -34,13 +34,12 @@ def test_the_same_vector_twice_completes_nothing() -> None:
 
 
 def test_a_flight_is_of_use_until_its_partition_is_given_up_or_it_is_condemned() -> None:
-    flying = flight(DOCUMENT)
-    assert flying.live
-    flying.fate = Fate.CONDEMNED
-    assert not flying.live
-    flying.fate = Fate.IN_FLIGHT
+    flying, live = flight(DOCUMENT), []
+    for fate in (Fate.IN_FLIGHT, Fate.CONDEMNED, Fate.IN_FLIGHT):
+        flying.fate = fate
+        live.append(flying.live)
     flying.tracker.close()
-    assert not flying.live
+    assert [*live, flying.live] == [True, False, True, False]
 
 
 def test_the_changes_say_what_the_message_said() -> None:
