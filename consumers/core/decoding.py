@@ -5,6 +5,7 @@ letter; what can be stored after a change (a NUL removed, a content type not kno
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from consumers.core.chunking import is_known
 from schemas import headers
 from schemas.dead_letters import told_origin
-from schemas.documents import DEFAULT_TENANT, Deletion, Document
+from schemas.documents import DEFAULT_TENANT, MAX_ID_BYTES, Deletion, Document
 from schemas.errors import InvalidDocument
 from schemas.messages import Headers, Message, Origin
 from schemas.rules import document_id, tenant_of, version_of
@@ -23,6 +24,12 @@ FUTURE_MS = 5 * 60 * 1000
 
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _INT64 = range(-(2**63), 2**63)
+_SAYS = frozenset({headers.TENANT, headers.ID, headers.VERSION})
+_TRAVELLED = (headers.ORIGIN_PREFIX, headers.DLQ_PREFIX)
+_TENANTS = 1024
+
+_tenant_of = lru_cache(_TENANTS)(tenant_of)
+"""Most tenants have been looked at before."""
 
 
 class Value(msgspec.Struct):
@@ -77,8 +84,8 @@ def decode(message: Message, now_ms: int, max_bytes: int) -> Decoded:
     if message.size > max_bytes:
         limit = f"the value has {message.size} bytes, max_document_bytes is {max_bytes}"
         raise InvalidDocument("document-too-large", limit)
-    origin, ignored = origin_of(message) if message.headers else (message.place, False)
-    told = _told(message.headers) if message.headers else {}
+    told, travelled = _told(message.headers) if message.headers else ({}, False)
+    origin, ignored = origin_of(message) if travelled else (message.place, False)
     oddities: list[str] = ["origin-ignored"] if ignored else []
     if message.value is None:
         subject: Document | Deletion = _deletion(message, told, oddities)
@@ -110,18 +117,24 @@ def _value(raw: bytes) -> Value:
         raise InvalidDocument("invalid-document", f"a string is not UTF-8: {error.reason}") from None
 
 
-def _told(found: Headers) -> dict[str, str]:
-    """Return what our headers say of the document; the last of repeated ones wins, as in JSON."""
+def _told(found: Headers) -> tuple[dict[str, str], bool]:
+    """Return what our headers say of the document, and whether any speaks of an earlier place of the message.
+
+    The last of repeated ones wins, as in JSON.
+    """
     told: dict[str, str] = {}
+    travelled = False
     for name, value in found:
-        if name in (headers.TENANT, headers.ID, headers.VERSION):
+        if name in _SAYS:
             if value is None:
                 raise InvalidDocument("invalid-document", f"the header {name} has no value", name)
             try:
                 told[name] = value.decode()
             except UnicodeDecodeError:
                 raise InvalidDocument("invalid-document", f"the header {name} is not UTF-8", name) from None
-    return told
+        elif name.startswith(_TRAVELLED):
+            travelled = True
+    return told, travelled
 
 
 def _document(message: Message, value: Value, told: dict[str, str], oddities: list[str]) -> Document:
@@ -129,7 +142,7 @@ def _document(message: Message, value: Value, told: dict[str, str], oddities: li
     tenant, found_id, version = _identity(message, value, told, oddities)
     if not text or text.isspace():
         raise InvalidDocument("empty-text", "the document has no text", "$.text")
-    if not is_known(value.content_type):
+    if value.content_type is not None and not is_known(value.content_type):
         oddities.append("unknown-content-type")
     return Document(
         tenant,
@@ -158,8 +171,8 @@ def _identity(message: Message, value: Value, told: dict[str, str], oddities: li
     said_version = None if value.version is None else str(version_of(value.version))
     version = _agreed("version", headers.VERSION, said_version, told)
     return (
-        DEFAULT_TENANT if tenant is None else tenant_of(tenant),
-        document_id(found),
+        DEFAULT_TENANT if tenant is None else _tenant_of(tenant),
+        found if len(found) <= MAX_ID_BYTES and found.isascii() else document_id(found),
         None if version is None else _integer(version),
     )
 

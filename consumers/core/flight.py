@@ -20,6 +20,9 @@ class Fate(Enum):
     RESOLVED = auto()
 
 
+_IN_FLIGHT = Fate.IN_FLIGHT  # asked for many times a document; Python 3.11 takes 0.1 us to find it in its class
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a message can not be stored: stage and code of its dead letter, what was said, after how many tries."""
@@ -59,7 +62,7 @@ class Flight:
         self.chunks: tuple[ChunkRow, ...] = ()
         self.missing = 0
         self.content_hash = b""
-        self.fate = Fate.IN_FLIGHT
+        self.fate = _IN_FLIGHT
 
     def __repr__(self) -> str:
         place = f"{self.message.topic}/{self.message.partition}/{self.message.offset}"
@@ -68,7 +71,7 @@ class Flight:
     @property
     def live(self) -> bool:
         """Whether work on this flight is of any use."""
-        return self.fate is Fate.IN_FLIGHT and self.tracker.live
+        return self.fate is _IN_FLIGHT and self.tracker.live
 
     @property
     def subject(self) -> Document | Deletion:
@@ -88,7 +91,7 @@ class Flight:
 
     def candidate(self, fingerprint: bytes) -> Candidate:
         """Return what the look-up has to know, and remember the content hash."""
-        known, document = self._known, self._document
+        known, document = self._known_document()
         self.content_hash = content_hash(fingerprint, document.title, document.text)
         return Candidate(
             document.tenant, document.id, document.version, known.origin, known.fence_ts, self.content_hash
@@ -110,7 +113,7 @@ class Flight:
 
     def put(self) -> Change:
         """Return the change that stores this document with its chunks."""
-        known, document = self._known, self._document
+        known, document = self._known_document()
         return Change(
             ChangeKind.PUT,
             document.tenant,
@@ -126,7 +129,7 @@ class Flight:
 
     def touch(self) -> Change:
         """Return the change that moves the fence of an unchanged document forward and writes its metadata."""
-        known, document = self._known, self._document
+        known, document = self._known_document()
         return Change(
             ChangeKind.TOUCH,
             document.tenant,
@@ -144,11 +147,11 @@ class Flight:
         known, subject = self._known, self.subject
         return Change(ChangeKind.DELETE, subject.tenant, subject.id, subject.version, known.origin, known.fence_ts)
 
-    @property
-    def _document(self) -> Document:
-        if not isinstance(self.subject, Document):
+    def _known_document(self) -> tuple[Decoded, Document]:
+        known = self._known
+        if not isinstance(known.subject, Document):
             raise TypeError(f"{self!r} is a deletion")
-        return self.subject
+        return known, known.subject
 
 
 def content_hash(fingerprint: bytes, title: str | None, text: str) -> bytes:
@@ -157,8 +160,5 @@ def content_hash(fingerprint: bytes, title: str | None, text: str) -> bytes:
     Lengths stand before the parts, so that no two different documents write the same bytes.
     """
     encoded_title = b"" if title is None else title.encode()
-    digest = hashlib.blake2b(fingerprint, digest_size=32)
-    digest.update(b"%d:%d:" % (-1 if title is None else len(encoded_title), len(encoded_title)))
-    digest.update(encoded_title)
-    digest.update(text.encode())
-    return digest.digest()
+    lengths = b"%d:%d:" % (-1 if title is None else len(encoded_title), len(encoded_title))
+    return hashlib.blake2b(fingerprint + lengths + encoded_title + text.encode(), digest_size=32).digest()
