@@ -1,15 +1,18 @@
-"""``python -m tests.simulation SEED``: tell what happens in a seed, step by step. ``A-B`` runs a range, quietly."""
+"""``python -m tests.simulation SEED`` tells what happens in a seed, step by step; ``FIRST-END`` runs many, quietly."""
 
 import sys
 
-from tests.simulation.run import simulate
+from tests.simulation.run import simulate, simulate_all
 
-first, dash, last = sys.argv[1].partition("-")
+first, dash, end = sys.argv[1].partition("-")
 if dash:
-    found = [verdict for seed in range(int(first), int(last)) if (verdict := simulate(seed)).wrong]
-    for verdict in found:
-        print(f"seed {verdict.seed}: {verdict.wrong}")  # noqa: T201 - this is a command
-    sys.exit(bool(found))
-verdict = simulate(int(first), loud=True)
-print(verdict)  # noqa: T201 - this is a command
-sys.exit(verdict.wrong is not None)
+    wrong, met = simulate_all(int(first), int(end))
+    for what, times in sorted(met.items()):
+        print(f"{times:10} {what}")  # noqa: T201 - this is a command
+else:
+    verdict = simulate(int(first), loud=True)
+    print(f"{verdict.steps} steps, trace {verdict.trace}")  # noqa: T201 - this is a command
+    wrong = [verdict] if verdict.wrong else []
+for verdict in wrong:
+    print(f"python -m tests.simulation {verdict.seed}    # {verdict.wrong}")  # noqa: T201 - this is a command
+sys.exit(bool(wrong))

@@ -95,7 +95,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Wake nobody: there are no threads."""
 
-    def run_in_executor(self, *arguments: object) -> Any:  # type: ignore[override]  # noqa: ANN401 - never returns
+    def run_in_executor(self, *arguments: object) -> Any:  # noqa: ANN401 - never returns
         """Refuse: a thread would bring chance in."""
         raise AssertionError(f"a simulation has no threads: {arguments}")
 
@@ -122,7 +122,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self.now = max(self.now, scheduled[0].when())
         while scheduled and scheduled[0].when() <= self.now:
             timer = heapq.heappop(scheduled)
-            timer._scheduled = False
+            timer._scheduled = False  # type: ignore[attr-defined]  # the stubs leave it out
             if not timer._cancelled:
                 ready.append(timer)
         if not ready:
@@ -131,7 +131,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if len(ready) > 1 and self._disorder and self._chance() < self._disorder:
             place = int(self._chance() * len(ready))
         handle = ready.pop(place)
-        process = handle._context.get(PROCESS)  # type: ignore[attr-defined]  # the stubs leave it out
+        process = handle._context.get(PROCESS)  # type: ignore[attr-defined]  # as above
         if process is not None and (process.frozen or process.dead):
             if not process.dead:
                 process.waiting.append(handle)
@@ -160,24 +160,32 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if process.dead:
             return
         process.dead = True
-        for task in process.tasks:
-            task.cancel()
+        for _ in range(10):  # whoever swallows one CancelledError is not spared for that
+            for task in process.tasks:
+                task.cancel()
+            self._unwind(process)
+            if all(task.done() for task in process.tasks):
+                break
+        else:
+            self.complaints.append(f"killed, but lives on: {[task for task in process.tasks if not task.done()]}")
+            self.stop()
+        process.tasks.clear()
+
+    def _unwind(self, process: Process) -> None:
+        """Run what is ready of *process* alone, until nothing of it is."""
         mine, process.waiting = process.waiting, []
-        for _ in range(10_000):
-            others = []
+        while True:
+            others: list[asyncio.Handle] = []
             for handle in self._ready:
                 is_ours = handle._context.get(PROCESS) is process  # type: ignore[attr-defined]  # as above
                 (mine if is_ours else others).append(handle)
             self._ready[:] = others
             if not mine:
-                break
+                return
             for handle in mine:
                 if not handle._cancelled:
                     handle._run()
             mine = []
-        if left := [task for task in process.tasks if not task.done()]:
-            self.complaints.append(f"killed, but lives on: {left}")
-        process.tasks.clear()
 
 
 def _task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Task[Any]":  # noqa: ANN401 - its shape

@@ -4,11 +4,11 @@ Each seed switches a part of the faults on and leaves the others off: faults tha
 """
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
 
-from schemas.documents import DEFAULT_TENANT
 from schemas.headers import ID, TENANT, VERSION
 from schemas.messages import Headers
 from schemas.settings import (
@@ -36,7 +36,39 @@ REFUSED = "refused"
 """A title that the database refuses."""
 HARMFUL_WORDS = (POISON, BROKEN, KILLER, REFUSED)
 
-WORDS = "mill wheel water stone grain river flour race sluice gate beam gear paddle brook weir bucket axle".split()
+WORDS = (
+    "mill",
+    "wheel",
+    "water",
+    "stone",
+    "grain",
+    "river",
+    "flour",
+    "race",
+    "sluice",
+    "gate",
+    "beam",
+    "gear",
+    "paddle",
+    "brook",
+    "weir",
+    "bucket",
+    "axle",
+)
+
+MOST_ODD = 4
+"""So many records of an id whose order is open can still be tried in every order."""
+
+INVALID: tuple[tuple[bytes | None, bytes | None, Headers], ...] = (
+    (b"k", b"{", ()),
+    (b"k", b"[]", (("x", None),)),
+    (None, b'{"text": "no id"}', (("x", b"1"), ("x", b"2"))),
+    (b"k", b'{"id": "a", "text": "  "}', ()),
+    (b"k", b'{"id": "a", "text": "b", "version": 1}', ((VERSION, b"2"),)),
+    (b"k", b'{"id": "a", "text": "%s"}' % (b"long " * 500), ()),
+    (b"k", b'{"id": "a", "text": "b", "tenant": "\xff"}', ()),
+    (None, None, ()),
+)
 
 FAULTS = (
     "store before",
@@ -51,10 +83,10 @@ FAULTS = (
     "commit",
     "committed",
     "start",
-    "join",
     "heartbeat",
     "ends",
     "offsets",
+    "list",
 )
 """Each has a probability for each request that it may befall."""
 OUTAGES = ("store", "provider", "dead letters", "broker", "provider misconfigured", "unreadable")
@@ -160,96 +192,86 @@ def _settings(chance: random.Random) -> Settings:
 
 def _events(chance: random.Random, made: Plan) -> list[Event]:
     """Draw crashes, stops, freezes and what an operator does."""
-    events = []
-    kinds = {"kill": 0.5, "stop": 0.2, "freeze": 0.3, "freeze all and reset": 0.1}
+    events: list[Event] = []
+    often = {"kill": 0.5, "stop": 0.2, "freeze": 0.3, "freeze all and reset": 0.1}
+    once: tuple[str, ...] = ()
     if chance.random() < 0.1:
-        kinds = {"kill": 0.3, "snapshot": 1.0, "restore": 1.0}
-    for what, probability in kinds.items():
-        while chance.random() < probability:
-            at = chance.uniform(0, made.calm_at)
-            seconds = chance.choice((0.5, 4.0, SESSION_S * 1.5, SESSION_S * 3))
-            events.append(Event(at, what, chance.randrange(made.slots), seconds, chance.randrange(60)))
-            probability *= 0.5
-            if what in {"snapshot", "restore"}:
-                break
+        often, once = {"kill": 0.3}, ("snapshot", "restore")
+    for what, probability in often.items():
+        while chance.random() < probability / 2 ** len([event for event in events if event.what == what]):
+            events.append(_event(chance, made, what))
+    events += [_event(chance, made, what) for what in once]
     return sorted(events, key=lambda event: event.at)
+
+
+def _event(chance: random.Random, made: Plan, what: str) -> Event:
+    seconds = chance.choice((0.5, 4.0, SESSION_S * 1.5, SESSION_S * 3))
+    return Event(chance.uniform(0, made.calm_at), what, chance.randrange(made.slots), seconds, chance.randrange(60))
 
 
 def _writes(chance: random.Random, made: Plan) -> list[Write]:
     """Draw documents: a few ids that change often, some of them in ways that leave their order to chance."""
-    odd = chance.random() < 0.2
-    kinds = ["plain", "versioned", "odd"] if odd else ["plain", "versioned"]
+    kinds = ["plain", "versioned", "odd"] if chance.random() < 0.2 else ["plain", "versioned"]
     ids = [(f"d{n}", chance.choice(kinds), chance.randrange(made.partitions)) for n in range(chance.choice((2, 5, 9)))]
     harm = chance.choice((0.0, 0.05, 0.2))
-    killers = chance.random() < 0.02
-    counts: dict[str, int] = {}
-    writes = []
+    author = _Author(chance, harm, killers=chance.random() < 0.02)
     bursts = [0.0, chance.uniform(0, made.calm_at), chance.uniform(0, made.calm_at)]
     count = chance.choice((8, 20, 45))
+    writes = []
     for at in sorted(chance.choice((*bursts, chance.uniform(0, made.calm_at))) for _ in range(count)):
+        anywhere = chance.randrange(made.partitions)
         if chance.random() < 0.1:
-            writes.append(Write(at, chance.randrange(made.partitions), is_gap=True))
+            writes.append(Write(at, anywhere, is_gap=True))
         if chance.random() < harm / 2:
-            writes.append(_invalid(chance, at, chance.randrange(made.partitions)))
+            writes.append(Write(at, anywhere, *chance.choice(INVALID)))
             continue
         name, kind, partition = chance.choice(ids)
-        counts[name] = counts.get(name, 0) + 1
-        if kind == "odd" and counts[name] > 4:
-            continue
-        if kind == "odd" and chance.random() < 0.3:
-            partition = chance.randrange(made.partitions)
-        writes.append(_write(chance, at, partition, name, kind, counts[name], harm, killers=killers))
+        if kind != "odd":
+            writes.append(author.write(at, partition, name, kind))
+        elif author.counts[name] < MOST_ODD:
+            writes.append(author.write(at, anywhere if chance.random() < 0.3 else partition, name, kind))
     return writes
 
 
-def _write(
-    chance: random.Random, at: float, partition: int, name: str, kind: str, number: int, harm: float, *, killers: bool
-) -> Write:
-    version = None
-    if kind == "versioned" or (kind == "odd" and chance.random() < 0.5):
-        version = max(0, number + chance.choice((-2, 0, 0, 0, 0)))
-    headers: list[tuple[str, bytes | None]] = [("x-number", b"\xff%d" % number)] if chance.random() < 0.2 else []
-    created = chance.choice((None, -50, 50)) if kind == "odd" else None
-    tenant = "other" if name == "d1" else None
-    key = None if tenant and chance.random() < 0.5 else name.encode()
-    if chance.random() < 0.15:
-        headers += [(ID, name.encode())]
-        headers += [(TENANT, tenant.encode())] if tenant else []
-        headers += [(VERSION, b"%d" % version)] if version is not None else []
-        return Write(at, partition, key, None, tuple(headers), created)
-    said: dict[str, object] = {"id": name, "text": _text(chance, harm, killers=killers)}
-    if chance.random() < 0.4:
-        said["title"] = REFUSED if chance.random() < harm / 2 else chance.choice(WORDS)
-    if chance.random() < 0.4:
-        said["metadata"] = {"number": number}
-    if tenant:
-        said["tenant"] = tenant
-    if version is not None:
-        said["version"] = version
-    return Write(at, partition, key, msgspec.json.encode(said), tuple(headers), created)
+class _Author:
+    """Writes documents; ``counts`` is how many of an id."""
 
+    def __init__(self, chance: random.Random, harm: float, *, killers: bool) -> None:
+        self.counts: Counter[str] = Counter()
+        self._chance = chance
+        self._harm = harm
+        self._killers = killers
 
-def _text(chance: random.Random, harm: float, *, killers: bool) -> str:
-    count = chance.choice((1, 2, 3, 12, 25))
-    if chance.random() < 0.4:  # the same text again
-        return " ".join(WORDS[:count])
-    words = [chance.choice(WORDS) for _ in range(count)]
-    if chance.random() < harm:
-        words[chance.randrange(count)] = chance.choice((POISON, BROKEN, KILLER if killers else POISON))
-    return " ".join(words)
+    def write(self, at: float, partition: int, name: str, kind: str) -> Write:
+        """Return the next document of an id, or its deletion."""
+        chance = self._chance
+        self.counts[name] += 1
+        number = self.counts[name]
+        version = None
+        if kind == "versioned" or (kind == "odd" and chance.random() < 0.5):
+            version = max(0, number + chance.choice((-2, 0, 0, 0, 0)))
+        headers: list[tuple[str, bytes | None]] = [("x-number", b"\xff%d" % number)] if chance.random() < 0.2 else []
+        created = chance.choice((None, -50, 50)) if kind == "odd" else None
+        tenant = "other" if name == "d1" else None
+        key = None if tenant and chance.random() < 0.5 else name.encode()
+        if chance.random() < 0.15:
+            headers += [(ID, name.encode())]
+            headers += [(TENANT, tenant.encode())] if tenant else []
+            headers += [(VERSION, b"%d" % version)] if version is not None else []
+            return Write(at, partition, key, None, tuple(headers), created)
+        said: dict[str, object] = {"id": name, "text": self._text(), "tenant": tenant, "version": version}
+        if chance.random() < 0.4:
+            said["title"] = REFUSED if chance.random() < self._harm / 2 else chance.choice(WORDS)
+        if chance.random() < 0.4:
+            said["metadata"] = {"number": number}
+        return Write(at, partition, key, msgspec.json.encode(said), tuple(headers), created)
 
-
-def _invalid(chance: random.Random, at: float, partition: int) -> Write:
-    key, value, headers = chance.choice(
-        (
-            (b"k", b"{", ()),
-            (b"k", b"[]", (("x", None),)),
-            (None, b'{"text": "no id"}', (("x", b"1"), ("x", b"2"))),
-            (b"k", b'{"id": "a", "text": "  "}', ()),
-            (b"k", b'{"id": "a", "text": "b", "version": 1}', ((VERSION, b"2"),)),
-            (b"k", b'{"id": "a", "text": "%s"}' % (b"long " * 500), ()),
-            (b"k", b'{"id": "a", "text": "b", "tenant": "%s"}' % DEFAULT_TENANT.encode() + b"\xff", ()),
-            (None, None, ()),
-        )
-    )
-    return Write(at, partition, key, value, headers)
+    def _text(self) -> str:
+        chance = self._chance
+        count = chance.choice((1, 2, 3, 12, 25))
+        if chance.random() < 0.4:  # the same text again
+            return " ".join(WORDS[:count])
+        words = [chance.choice(WORDS) for _ in range(count)]
+        if chance.random() < self._harm:
+            words[chance.randrange(count)] = chance.choice((POISON, BROKEN, KILLER if self._killers else POISON))
+        return " ".join(words)

@@ -8,12 +8,11 @@ Each is a patch on the real program, or on the adapter that it trusts:
 - ``tracker stays open``: work on a partition that was given up goes on to resolve;
 - ``misaligned vectors``: a reply is shifted by one;
 - ``dead letter not awaited``: a message is resolved before its dead letter is acknowledged;
-- ``position passes a gap in what is resolved``: as soon as a later offset is done;
+- ``position passes a gap``: it moves as soon as a later offset is resolved;
 - ``resolved twice``: the budget is given back a second time;
 - ``seek-back forgotten``: after a failed poll reading goes on behind what was thrown away;
 - ``condition never cleared``: what once held intake back holds it for ever;
-- ``positions unknown to the index``: Kafka is told before, and instead of, the database;
-- ``deliveries of closed trackers``: what was polled for an assignment that is gone is taken in.
+- ``positions unknown to the index``: Kafka is told instead of the database.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,7 +30,7 @@ from consumers.settling import Settling
 from schemas.dead_letters import DeadLetter
 from schemas.index import Outcome
 from tests.simulation.loop import Process
-from tests.simulation.world import LettersPort, ProviderPort, StorePort
+from tests.simulation.ports import LettersPort, ProviderPort, StorePort
 
 Planted = tuple[object, str, object]
 """Where, under which name, what."""

@@ -1,106 +1,36 @@
 """One simulation from its seed to its verdict."""
 
 import asyncio
-import logging
-import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from unittest.mock import patch
 
-from compose.service import fingerprint_of, letter_writer
-from consumers.core.chunking import Chunker
-from consumers.kafka import source as source_module
-from consumers.kafka import starting
-from consumers.kafka.source import Ledger, Source
-from consumers.pipeline import Parts, Pipeline
-from schemas.errors import BrokerError, ConfigurationError
-from schemas.events import Event as Told
-from schemas.settings import ChunkingSettings
+from compose.service import fingerprint_of
+from consumers.kafka import source, starting
+from consumers.kafka.memory_client import MemoryAdmin, MemoryConsumer
 from tests.simulation.loop import Process, SimulatedLoop, Stuck, simulated
-from tests.simulation.plan import CHUNK_TOKENS, SESSION_S, Event, Plan, plan
-from tests.simulation.world import LettersPort, ProviderPort, StorePort, World
+from tests.simulation.plan import SESSION_S, Event, Plan, plan
+from tests.simulation.worker import Worker
+from tests.simulation.world import World
 
 MAX_STEPS = 400_000
 SETTLES_WITHIN_S = 400.0
 STOPS_WITHIN_S = 60.0
+LEAVES_WITHIN_S = 4.0
 LOOK_S = 0.5
-
-logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-_chunker = Chunker(ChunkingSettings(max_tokens=CHUNK_TOKENS))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a seed: what was wrong, if anything, and the hash of all that happened."""
+    """What came of a seed: what was wrong, if anything, the hash of all that happened, and what of it how often."""
 
     seed: int
     wrong: str | None
     trace: str
     steps: int
-    seconds: float
-
-
-class Worker:
-    """One process: a real pipeline on ports to the world."""
-
-    def __init__(self, world: World, name: str, *, until_caught_up: bool = False) -> None:
-        self.process = Process(name)
-        self.pipeline: Pipeline | None = None
-        self.source: Source | None = None
-        self._world = world
-        self._until_caught_up = until_caught_up
-        self._stopped = False
-
-    async def run(self) -> None:
-        """Start as ``compose/service.py`` does, and work until stopped."""
-        world, settings = self._world, self._world.plan.settings
-        store = StorePort(world)
-        group, topic = settings.group, settings.kafka.topic
-        ledger = Ledger(
-            load=lambda: store.load_positions(group, topic),
-            save=lambda positions: store.save_positions(group, topic, positions),
-        )
-        fingerprint = fingerprint_of(settings)
-        source = Source(settings, fingerprint.digest, ledger, self._observe)
-        while not self._stopped:
-            try:
-                await source.start()
-                break
-            except (BrokerError, ConfigurationError):
-                await asyncio.sleep(1.0)
-        if self._stopped:
-            await source.stop()
-            return
-        parts = Parts(source, ProviderPort(world), store, LettersPort(world), _chunker)  # type: ignore[arg-type]  # StorePort passes on what it lacks
-        pipeline = Pipeline(parts, settings, fingerprint, self._observe, letter_writer(settings))
-        self.source, self.pipeline = source, pipeline
-        await pipeline.run(until_caught_up=self._until_caught_up)
-
-    def stop(self) -> None:
-        """Drain and end."""
-        self._stopped = True
-        if self.pipeline is not None:
-            self.pipeline.stop()
-
-    def _observe(self, event: Told) -> None:
-        """Record what is told, and hold the budget to its bound: I9."""
-        self._world.observe(event)
-        if self.pipeline is None:
-            return
-        budget = self.pipeline.shared.budget
-        documents, size = self._world.fetch
-        if not 0 <= budget.documents <= budget.max_documents + documents:
-            self._world.wrong(f"I9: {budget}")
-        if not 0 <= budget.size <= budget.max_size + size:
-            self._world.wrong(f"I9: {budget}")
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is in flight and nothing is amiss."""
-        if self.pipeline is None or self.source is None or self.process.dead or self.source.rebalancing:
-            return False
-        shared = self.pipeline.shared
-        return (shared.budget.documents, shared.budget.size, shared.conditions.foremost()) == (0, 0, None)
+    met: Counter[str]
 
 
 class Simulation:
@@ -153,7 +83,16 @@ class Simulation:
             if not worker.process.dead and (error := task.exception()) is not None:
                 self.world.wrong(f"a worker died of {_innermost(error)!r}")
             self.world.say("ended", worker.process)
+            self._see_that_it_stopped_in_time(worker)
             await asyncio.sleep(self.world.chance.choice((0.05, 2.0)))
+
+    def _see_that_it_stopped_in_time(self, worker: Worker) -> None:
+        """Hold a worker to its drain timeout, and what the client needs to leave."""
+        if worker.stopped_at is None or worker.process.dead or worker.was_frozen:
+            return
+        took = self._loop.now - worker.stopped_at
+        if took > self._plan.settings.kafka.drain_timeout_s + LEAVES_WITHIN_S:
+            self.world.wrong(f"a worker took {took:.1f} s to stop")
 
     async def _disturb(self) -> None:
         for event in self._plan.events:
@@ -161,6 +100,7 @@ class Simulation:
             if self.world.calm:
                 return
             self.world.say("event", event)
+            self.world.met[event.what] += 1
             await self._befall(event)
 
     async def _befall(self, event: Event) -> None:
@@ -171,6 +111,7 @@ class Simulation:
         elif event.what == "stop" and worker is not None:
             worker.stop()
         elif event.what == "freeze" and worker is not None:
+            worker.was_frozen = True
             self._loop.freeze(worker.process)
             await asyncio.sleep(event.seconds)
             self._loop.thaw(worker.process)
@@ -192,6 +133,7 @@ class Simulation:
         """Stop all workers with a signal until the group is empty, reset it, and let them go on."""
         workers = list(self._workers.values())
         for worker in workers:
+            worker.was_frozen = True
             self._loop.freeze(worker.process)
         await asyncio.sleep(SESSION_S * 1.5)
         self.world.broker.expire()
@@ -208,7 +150,9 @@ class Simulation:
             await asyncio.sleep(LOOK_S)
             if self._loop.now > until:
                 broker = self.world.broker
-                states = [(worker.pipeline, worker.source and worker.source.trackers) for worker in self._workers.values()]
+                states = [
+                    (worker.pipeline, worker.source and worker.source.trackers) for worker in self._workers.values()
+                ]
                 self.world.wrong(f"does not settle: {broker} committed {broker.committed}, {states}")
 
     def _is_owned(self) -> bool:
@@ -245,14 +189,13 @@ class Simulation:
 
 def simulate(seed: int, *, loud: bool = False) -> Verdict:
     """Run one seed and say what was wrong."""
-    began = time.perf_counter()
     drawn = plan(seed)
     with ExitStack() as opened:
         loop = opened.enter_context(simulated(seed, drawn.disorder, MAX_STEPS))
         simulation = Simulation(drawn, loop, loud=loud)
         world = simulation.world
-        opened.enter_context(patch.object(source_module, "AIOKafkaConsumer", world.broker.consumer))
-        opened.enter_context(patch.object(starting, "AIOKafkaAdminClient", world.broker.admin))
+        opened.enter_context(patch.object(source, "AIOKafkaConsumer", partial(MemoryConsumer, world.broker)))
+        opened.enter_context(patch.object(starting, "AIOKafkaAdminClient", partial(MemoryAdmin, world.broker)))
         main = loop.start(Process("world"), simulation.run)
         try:
             loop.run_until_complete(main)
@@ -263,7 +206,18 @@ def simulate(seed: int, *, loud: bool = False) -> Verdict:
                 raise
     world.wrongs += loop.complaints
     wrong = world.wrongs[0] if world.wrongs else None
-    return Verdict(seed, wrong, world.trace, loop.steps, time.perf_counter() - began)
+    return Verdict(seed, wrong, world.trace, loop.steps, world.met)
+
+
+def simulate_all(first: int, end: int) -> tuple[list[Verdict], Counter[str]]:
+    """Run seeds from *first* to *end*, without it; return those that went wrong, and what all of them met."""
+    wrong, met = [], Counter[str]()
+    for seed in range(first, end):
+        verdict = simulate(seed)
+        met += verdict.met
+        if verdict.wrong is not None:
+            wrong.append(verdict)
+    return wrong, met
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -1,6 +1,6 @@
 """The world around the workers: a broker, a database, a provider and a dead-letter topic that fail by a plan.
 
-What is here outlives a worker. A worker reaches it by ports only, and each port is closed to a process that is dead.
+What is here outlives a worker, which reaches it by the ports of ``ports.py`` alone.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaT
 
 from consumers.kafka.memory import MemoryBroker
 from consumers.providers.memory import MemoryProvider
-from consumers.providers.protocol import Reply
 from consumers.stores.memory import MemoryStore
 from schemas.dead_letters import DeadLetter
 from schemas.errors import (
@@ -26,14 +25,13 @@ from schemas.errors import (
     ProviderMisconfigured,
     ProviderUnavailable,
     RateLimited,
-    RowRejected,
     StoreUnavailable,
 )
-from schemas.events import Event
-from schemas.index import Candidate, Change, DocumentKey, Fingerprint, Outcome, Standing
+from schemas.events import Event, Resolved
+from schemas.index import Fingerprint
 from schemas.messages import TimestampType
 from tests.simulation.loop import EPOCH_S, PROCESS, START_S, Process, SimulatedLoop
-from tests.simulation.plan import BROKEN, DIMENSIONS, FETCH_RECORDS, KILLER, POISON, REFUSED, SESSION_S, Plan, Write
+from tests.simulation.plan import BROKEN, DIMENSIONS, FETCH_RECORDS, KILLER, POISON, SESSION_S, Plan, Write
 from tests.simulation.truth import Truth
 
 LARGEST_CALL = 6
@@ -54,7 +52,7 @@ class World:
         self.provider = MemoryProvider(DIMENSIONS, spoil=lambda text: "never finite" if BROKEN in text else None)
         self.letters: list[DeadLetter] = []
         self.embedded: Counter[str] = Counter()
-        self.saved: dict[tuple[Process | None, int], int] = {}
+        self._saved: dict[tuple[Process | None, int], int] = {}
         """The next offset of each partition that a process told the index last."""
         self.unusable: set[str] = set()
         self.snapshot: tuple[MemoryStore, set[int], dict[int, int]] | None = None
@@ -69,13 +67,16 @@ class World:
         fetched = plan.partitions * FETCH_RECORDS
         self.fetch = (fetched, fetched * 2 * max(sizes, default=0))
         """Documents, and bytes with their vectors, that one fetch of each partition may bring."""
+        self.met: Counter[str] = Counter()
         self._hash = hashlib.blake2b(digest_size=16)
         self._loud = loud
 
     def say(self, what: str, *told: object) -> None:
         """Record what happened."""
         process = PROCESS.get()
-        line = f"{self.loop.now - START_S:10.5f} {process.name if process else '-':10} {what} {' '.join(map(str, told))}"
+        line = (
+            f"{self.loop.now - START_S:10.5f} {process.name if process else '-':10} {what} {' '.join(map(str, told))}"
+        )
         self._hash.update(line.encode())
         if self._loud:
             print(line)  # noqa: T201 - this is what was asked for
@@ -94,6 +95,9 @@ class World:
     def observe(self, event: Event) -> None:
         """Put what the workers tell into the record."""
         self.say("told", event)
+        self.met[
+            f"{type(event).__name__} {event.outcome.value}" if isinstance(event, Resolved) else type(event).__name__
+        ] += 1
 
     # How it fails.
 
@@ -107,10 +111,14 @@ class World:
 
     def _fails(self, fault: str) -> bool:
         probability = self.plan.faults.get(fault)
-        return probability is not None and not self.calm and self.chance.random() < probability
+        fails = probability is not None and not self.calm and self.chance.random() < probability
+        self.met[fault] += fails
+        return fails
 
     def _is_out(self, part: str) -> bool:
-        return not self.calm and any(part == out and a <= self.since < b for out, a, b in self.plan.outages)
+        out = not self.calm and any(part == out and a <= self.since < b for out, a, b in self.plan.outages)
+        self.met[f"{part} is out"] += out
+        return out
 
     async def pass_time(self) -> None:
         """Take as long as a request takes; whoever is dead gets no further."""
@@ -147,7 +155,7 @@ class World:
         for partition, position in sorted(offsets.items()):
             if held is None or generation < 0 or partition not in held.partitions:
                 self.wrong(f"I4: {member or 'an expelled member'} committed {partition} at {position}")
-            told = self.saved.get((process, partition))
+            told = self._saved.get((process, partition))
             if told is None or told < position:
                 self.wrong(f"I11: {partition} committed at {position}, the index was told {told}")
             if position > len(self.broker.log[partition]):
@@ -209,23 +217,25 @@ class World:
             self.say("store fails after", what)
             raise StoreUnavailable("the connection is gone", sqlstate="08006")
 
+    def told_the_index(self, positions: Mapping[int, int]) -> None:
+        """Remember what a worker says of its positions."""
+        for partition, position in positions.items():
+            self._saved[PROCESS.get(), partition] = position
+
     # The provider.
 
     def refusal(self, texts: Sequence[str]) -> HeadraceError | None:
         """Say what a call with these texts runs into."""
         if self._is_out("provider misconfigured"):
             return ProviderMisconfigured("no quota")
-        if self._is_out("provider") or self._fails("provider"):
+        if self._is_out("provider") or self._fails("provider") or any(KILLER in text for text in texts):
             return ProviderUnavailable("503", status=503)
         if self._fails("rate limit"):
             return RateLimited("429", status=429, retry_after=self.chance.choice((None, 0.5, 3.0)))
-        if any(KILLER in text for text in texts):
-            return ProviderUnavailable("500", status=500)
-        if any(POISON in text for text in texts) or (len(texts) > LARGEST_CALL and self.plan.seed % 2):
-            return InputRejected("400", status=400, oversized=len(texts) > LARGEST_CALL)
-        if self._fails("malformed"):
-            return MalformedReply("half of it")
-        return None
+        oversized = len(texts) > LARGEST_CALL and self.plan.seed % 2 == 1
+        if oversized or any(POISON in text for text in texts):
+            return InputRejected("400", status=400, oversized=oversized)
+        return MalformedReply("half of it") if self._fails("malformed") else None
 
     def misses_a_vector(self, text: str) -> bool:
         """Say whether the vector of a good text is unusable, which happens once to a text."""
@@ -249,80 +259,3 @@ class World:
         if self._fails("dead letters after"):
             self.say("dead letter fails after", letter.message.place)
             raise BrokerUnavailable("no acknowledgement")
-
-
-class StorePort:
-    """The database as one worker reaches it."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
-        await self._world.ask_store("look-up")
-        return await self._world.store.look_up(candidates)
-
-    async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
-        await self._world.ask_store("hashes")
-        return await self._world.store.stored_hashes(keys)
-
-    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
-        world = self._world
-        await world.ask_store("write")
-        if any(change.title == REFUSED for change in changes):
-            raise RowRejected("a value that the database refuses", sqlstate="22021")
-        before = world.store._rows
-        outcomes = await world.store.write(changes)
-        world.say("wrote", [(change.kind.name, change.id, o.value) for change, o in zip(changes, outcomes, strict=True)])
-        world.truth.rows_changed(before, world.store._rows)
-        await world.answer_store("write")
-        return outcomes
-
-    async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
-        await self._world.ask_store("positions")
-        await self._world.store.save_positions(group, topic, positions)
-        for partition, position in positions.items():
-            self._world.saved[PROCESS.get(), partition] = position
-        await self._world.answer_store("positions")
-
-    async def load_positions(self, group: str, topic: str) -> dict[int, int]:
-        await self._world.ask_store("positions")
-        return await self._world.store.load_positions(group, topic)
-
-    def __getattr__(self, name: str) -> object:
-        """Leave what a pipeline never asks for to the store in memory."""
-        return getattr(self._world.store, name)
-
-
-class ProviderPort:
-    """The provider as one worker reaches it."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.model = "memory"
-
-    async def embed(self, texts: Sequence[str]) -> Reply:
-        world = self._world
-        await world.pass_time()
-        refused = world.refusal(texts)
-        world.say("embed", len(texts), type(refused).__name__ if refused else "well", texts)
-        await world.pass_time()
-        if refused is not None:
-            raise refused
-        world.embedded.update(texts)
-        reply = await world.provider.embed(texts)
-        missing = {i for i, text in enumerate(texts) if len(texts) > 1 and world.misses_a_vector(text)}
-        vectors = [None if i in missing else vector for i, vector in enumerate(reply.vectors)]
-        return Reply(vectors, reply.tokens, {**dict(reply.faults), **dict.fromkeys(missing, "not finite")})
-
-    async def aclose(self) -> None:
-        """Close nothing."""
-
-
-class LettersPort:
-    """The dead-letter topic as one worker reaches it."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    async def send(self, letter: DeadLetter) -> None:
-        await self._world.take_letter(letter)
