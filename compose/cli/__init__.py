@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _prepare_output()
     try:
         program = build(given)
-    except Exception as error:  # noqa: BLE001 - a command that can not be imported says so in words as well
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - also a command that can not be imported ends in words
         sys.exit(report(error, debug="--debug" in given))
     program(given, prog_name="headrace")
 
