@@ -1,6 +1,7 @@
 """What is a scenario made of? Topics, an index, a fake provider, and workers that it may treat badly."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,6 +49,8 @@ class Harness:
         self.provider = FakeProvider(dimensions=DIMENSIONS)
         self.expected: dict[Key, list[Chunk]] = {}
         self.workers: list[Worker] = []
+        self.recovered_s: float | None = None
+        self._mended_at: float | None = None
         self._folder = folder
         self._told: dict[str, object] = {
             "kafka.bootstrap_servers": bootstrap_servers,
@@ -88,6 +91,14 @@ class Harness:
             if error is not None:
                 error.add_note(f"{worker!r} wrote:\n{worker.told}")
         await self.provider.stop()
+
+    @property
+    def published(self) -> dict[Key, list[Origin]]:
+        """Where the versions of each document lie, in the order in which they were published."""
+        places: dict[Key, list[Origin]] = {}
+        for key, sent in self._published:
+            places.setdefault(key, []).append(Origin(sent.partition, sent.offset))
+        return places
 
     def environ(self, **changed: object) -> dict[str, str]:
         """Return the settings as variables; *changed* are written as ``kafka__topic``."""
@@ -141,7 +152,15 @@ class Harness:
     async def caught_up(self) -> bool:
         """Say whether the group has committed the end of every partition that has one."""
         committed = await self.log.committed()
-        return all(committed.get(partition, 0) == end for partition, end in (await self.log.ends()).items())
+        if any(committed.get(partition, 0) != end for partition, end in (await self.log.ends()).items()):
+            return False
+        if self._mended_at is not None:
+            self.recovered_s, self._mended_at = time.monotonic() - self._mended_at, None
+        return True
+
+    def mended(self) -> None:
+        """Begin to count the seconds until the group has caught up: the fault is over."""
+        self._mended_at = time.monotonic()
 
     async def commits_are_complete(self) -> bool:
         """Say whether every position stands at the first record that is not stored; for documents published once."""
@@ -205,7 +224,7 @@ class Harness:
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[None]:
         """Look all the while that no commit goes back or passes a document that is not stored."""
-        task = asyncio.create_task(self._watch())
+        task = asyncio.create_task(self._watch(await self.log.committed()))
         try:
             yield
             assert not task.done(), await task
@@ -213,9 +232,8 @@ class Harness:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _watch(self) -> str:
-        """Return what went wrong."""
-        before: dict[int, int] = {}
+    async def _watch(self, before: dict[int, int]) -> str:
+        """Return what went wrong since *before* was committed."""
         while True:
             await asyncio.sleep(LOOK_S)
             try:
