@@ -8,7 +8,7 @@ ARGS =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench faults lock clean
 
 # A copied or moved folder must not run the code it was copied from: an installation knows its absolute place.
 $(shell [ "$$(cat .venv/place 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/made)
@@ -31,6 +31,11 @@ check: .venv/dev-ready ## ruff, format, mypy, import-linter
 
 bench: .venv/demo-ready ## measure throughput against the built-in fake provider
 	@.venv/bin/headrace bench $(ARGS)
+
+faults: .venv/dev-ready ## break every part on purpose and write what it cost into docs/faults.md
+	@report=$$(mktemp) && trap 'rm -f "$$report"' EXIT && export HEADRACE_FAULT_MATRIX="$$report" && \
+	  HEADRACE_TEST_STACK=$(STACK) .venv/bin/python -m pytest $$(.venv/bin/python -m tests.scenarios.matrix --files) $(ARGS) && \
+	  .venv/bin/python -m tests.scenarios.matrix "$$report"
 
 lock: .venv/dev-ready ## write requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@$(call install,requirements/lock.txt)

@@ -22,7 +22,7 @@ from tests.stack.readiness import get_ready
 from tests.stack.topics import Topics
 
 CHOICE = "HEADRACE_TEST_STACK"
-KEPT = (CHOICE, "HEADRACE_CACHE")
+KEPT = (CHOICE, "HEADRACE_CACHE", "HEADRACE_FAULT_MATRIX")
 START_WITHIN_S = 150.0
 STOP_WITHIN_S = 60.0
 
