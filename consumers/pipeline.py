@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from consumers.core.budget import InFlightBudget
@@ -72,8 +73,9 @@ class Pipeline:
         self.draining = False
         self._settings = settings
         self._stop = asyncio.Event()
+        self._mended = asyncio.Event()
         self.settling = Settling(
-            source, parts.dead_letters, shared, settings, letter=letter, hold_calls=self._hold_calls
+            source, parts.dead_letters, shared, settings, letter=letter, hold_calls=self._hold_calls, wait=self._wait
         )
         self.embedding = Embedding(
             parts.provider,
@@ -91,6 +93,7 @@ class Pipeline:
             embed=self.embedding.submit,
             resolve=self.settling.resolve,
             condemn=self.settling.condemn,
+            wait=self._wait,
         )
         self.intake = Intake(
             source,
@@ -156,7 +159,15 @@ class Pipeline:
             if wanted.resume:
                 self.settling.resume()
                 self.embedding.lane.retry_now()
+                self._mended.set()
+                self._mended.clear()
             await asyncio.sleep(ORDERS_EVERY_S)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, but no longer than until an operator says that something is mended."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._mended.wait()
 
     async def _share_the_quota(self) -> None:
         """Take the part of the provider's quota that belongs to our partitions with lag."""

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from consumers.core.blame import Act, History, Policy, judge
@@ -42,8 +42,12 @@ class Settling:
         *,
         letter: Callable[[Flight, Cause], DeadLetter],
         hold_calls: Callable[[bool], None],
+        wait: Callable[[float], Awaitable[None]],
     ) -> None:
-        """Wire the stage; *letter* writes a dead letter, *hold_calls* stops the calls to the provider or not."""
+        """Wire the stage; *letter* writes a dead letter, *hold_calls* stops the calls to the provider or not.
+
+        *wait* lets so many seconds pass, or fewer when an operator says that something is mended.
+        """
         self.last_resolved = time.monotonic()
         self._source = source
         self._dead_letters = dead_letters
@@ -52,6 +56,7 @@ class Settling:
         self._quarantine: Quarantine[tuple[Flight, DeadLetter]] = Quarantine(settings.flood)
         self._letter = letter
         self._hold_calls = hold_calls
+        self._wait = wait
         self._floods: frozenset[Scope] = frozenset()
         self._condemned: deque[tuple[Flight, DeadLetter]] = deque()
         self._something_condemned = asyncio.Event()
@@ -171,7 +176,7 @@ class Settling:
                 verdict = judge(error, history, NO_POLICY, time.monotonic(), random.random())  # noqa: S311 - jitter
                 state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
                 self._shared.conditions.set("dead letters", state, str(error), time.monotonic())
-                await asyncio.sleep(verdict.delay)
+                await self._wait(verdict.delay)
             else:
                 self.resolve((flight,), Outcome.DEAD_LETTERED)
                 break

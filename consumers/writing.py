@@ -41,8 +41,12 @@ class Writing:
         embed: Callable[[Sequence[Flight], Mapping[DocumentKey, frozenset[bytes]]], Awaitable[None]],
         resolve: Callable[[Iterable[Flight], Outcome], None],
         condemn: Callable[[Flight, Cause], None],
+        wait: Callable[[float], Awaitable[None]],
     ) -> None:
-        """Wire the stage; *fingerprint* is the index's digest, which the content hashes begin with."""
+        """Wire the stage; *fingerprint* is the index's digest, which the content hashes begin with.
+
+        *wait* lets so many seconds pass, or fewer when an operator says that something is mended.
+        """
         self._store = store
         self._fingerprint = fingerprint
         self._conditions = shared.conditions
@@ -50,6 +54,7 @@ class Writing:
         self._embed = embed
         self._resolve = resolve
         self._condemn = condemn
+        self._wait = wait
         self._arrived: deque[Flight] = deque()
         self._pending: deque[Pending] = deque()
         self._something_arrived = asyncio.Event()
@@ -180,7 +185,7 @@ class Writing:
                 state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
                 self._conditions.set("store", state, str(error), time.monotonic())
                 self._tell(error, size, verdict.act)
-                await asyncio.sleep(verdict.delay)
+                await self._wait(verdict.delay)
             else:
                 self._conditions.clear("store")
                 return answer

@@ -180,10 +180,10 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             }
             if not moved or not self._is_member():
                 return
-            began = time.monotonic()
+            began, committed = time.monotonic(), self.committed
             await self._ledger.save(moved)
             if await self._send_commit(moved):
-                self.committed.update(moved)
+                committed.update(moved)  # of the assignment it began with, be that over by now
                 self._observe(Committed(moved, time.monotonic() - began))
 
     async def end_offsets(self) -> dict[int, int]:
@@ -340,11 +340,13 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             TopicPartition(self._topic, partition): OffsetAndMetadata(position, self._metadata)
             for partition, position in moved.items()
         }
+        generation = self._generation
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
-            self._may_commit = False
+            if generation == self._generation:
+                self._may_commit = False
             self._observe(CommitRefused(f"{type(error).__name__}: {error}"))
             return False
         except FOREIGN as error:
@@ -352,11 +354,14 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         return True
 
     def _fenced(self, consumer: Any) -> Callable[..., Awaitable[None]]:  # noqa: ANN401 - aiokafka publishes no types
-        """Return the client's own commit behind a check of the generation, without a chance to change in between."""
+        """Return the client's own commit behind a check of the generation, without a chance to change in between.
+
+        The client tries a commit again by itself, be it after a rebalance: the assignment has to be the one in force.
+        """
         send = consumer._coordinator._do_commit_offsets  # noqa: SLF001 - not public
 
-        async def commit(assignment: object, offsets: object) -> None:
-            if not self._is_member():
+        async def commit(assignment: Any, offsets: object) -> None:  # noqa: ANN401 - aiokafka publishes no types
+            if not (self._is_member() and assignment.active):
                 raise CommitFailedError
             await send(assignment, offsets)
 
