@@ -9,6 +9,7 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
 from schemas.dead_letters import Record
@@ -110,7 +111,10 @@ class Log:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=5_000)
         try:
             await admin.start()
-            found = await admin.list_consumer_group_offsets(self.group)
+            try:
+                found = await admin.list_consumer_group_offsets(self.group)
+            except GroupCoordinatorNotAvailableError:
+                return {}  # a new broker that no group has asked for anything yet
         finally:
             await admin.close()
         return {place.partition: told for place, told in found.items() if told.offset >= 0}
