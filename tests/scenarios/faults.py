@@ -18,14 +18,14 @@ WHERE ordinal >= coalesce(chunk_count, 0) OR deleted_at IS NOT NULL
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """One scenario: documents, rows and texts that are not as a user would want them.
+    """One scenario: how many documents it followed, and what is not as a user would want it.
 
     ``dead_lettered`` are documents that should have been stored, ``dead_letters`` all that lie there. ``recovered_s``
     counts from the end of the fault until everything was committed; None where the scenario does not say when that is.
     """
 
     scenario: str
-    published: int
+    documents: int
     lost: int
     duplicated: int
     rolled_back: int
@@ -53,7 +53,7 @@ async def _cost(scenario: str, harness: Harness) -> Cost:
     wanted = {key for key, chunks in harness.expected.items() if chunks}
     return Cost(
         scenario=scenario,
-        published=sum(map(len, published.values())),
+        documents=len(harness.expected),
         lost=sum(identity not in dead for _, identity in wanted - stored.keys()),
         duplicated=len(await harness.index.fetch(ORPHANS)),
         rolled_back=sum(origin in published.get(key, ())[:-1] for key, origin in origins.items()),

@@ -18,20 +18,27 @@ HEAD = (
     "| fault | documents | lost | duplicated rows | rolled back | dead-lettered | texts paid twice "
     "| seconds to recover |\n|---|---:|---:|---:|---:|---:|---:|---:|"
 )
-IN_FLIGHT = "Texts that were in flight when the process died: their vectors had reached no table yet."
-BILLED = "A reply that can not be read is billed all the same, and its texts have to be sent again."
+IN_FLIGHT = "Texts that were in flight when the process was killed or frozen: their vectors had reached no table yet."
+RESTORED = "Texts whose vectors are not in the older copy of the database: it knows nothing of them."
+BILLED = "A reply that can not be used is billed all the same, and its texts have to be sent again."
 TWO_COPIES = "Both copies were in flight at the same moment, so that nothing was stored yet; one of them counts."
 FORGOTTEN = "The provider that was killed has forgotten its counts: these are the ones of its second life."
+BY_ITSELF = "A part that is blocked tries again by itself every 15 to 60 seconds."
 BY_DESIGN = "These are documents of which no vector can be had, or which the scenario made dead letters of beforehand."
 
 
 @dataclass(frozen=True)
 class Row:
-    """A fault, and the scenario that injects it. ``deaths`` says that it makes dead letters of what it publishes."""
+    """A fault, and the scenario that injects it.
+
+    ``note`` says why texts are paid twice, ``slow`` why recovery takes long, and ``deaths`` that the scenario makes
+    dead letters of what it publishes.
+    """
 
     scenario: str
     fault: str
     note: str = ""
+    slow: str = ""
     deaths: bool = False
 
 
@@ -45,9 +52,9 @@ ROWS = (
     Row("kafka_killed_in_mid_load", "kill -9 of the broker", IN_FLIGHT),
     Row("postgres_killed_in_mid_load", "kill -9 of the database"),
     Row("postgres_away_at_a_rebalance", "the database away at a rebalance"),
-    Row("database_restored", "the database restored to an earlier time"),
+    Row("database_restored", "the database restored to an earlier time", RESTORED),
     Row("provider_killed_in_mid_load", "kill -9 of the provider", FORGOTTEN),
-    Row("provider_outage", "503, then calls that hang, 500, refused connections; a refused key"),
+    Row("provider_outage", "503, then calls that hang, 500, refused connections; a refused key", slow=BY_ITSELF),
     Row("provider_fails_at_random", "60 % of all calls fail for 20 s"),
     Row("storm_of_rate_limits", "429 for everything for 10 s; Retry-After"),
     Row("key_refused_until_resumed", "401, insufficient quota"),
@@ -59,13 +66,13 @@ ROWS = (
     Row("poison", "texts that the provider refuses, a row that PostgreSQL refuses"),
     Row("poison_in_a_quiet_hour", "one text that makes the provider fail, and no other"),
     Row("flood_of_dead_letters", "a flood: 80 broken records; 400 for everything", deaths=True),
-    Row("dead_letter_topic_refuses", "the dead-letter topic takes nothing"),
+    Row("dead_letter_topic_refuses", "the dead-letter topic takes nothing", slow=BY_ITSELF),
     Row("unreadable_record", "a batch that no consumer can read"),
     Row("aborted_transaction", "an aborted transaction"),
     Row("one_timestamp", "versions of a document with one timestamp, the first one late"),
     Row("clock_jump", "timestamps ten years ahead"),
     Row("topic_read_again", "offsets reset to the start"),
-    Row("stale_replay", "old messages published again, forged origins"),
+    Row("stale_replay", "old messages published again, forged origins", deaths=True),
     Row("replay_of_an_old_version", "a dead letter replayed after a newer version", deaths=True),
     Row("replay_by_a_plain_tool", "a dead letter copied back by a plain tool, twice", deaths=True),
     Row("replay_killed_half_way", "kill -9 of a replay", TWO_COPIES, deaths=True),
@@ -90,13 +97,15 @@ def _line(row: Row, costs: list[Cost], notes: list[str]) -> str:
     seconds = [cost.recovered_s for cost in costs if cost.recovered_s is not None]
     cells = [
         row.fault,
-        sum(cost.published for cost in costs),
+        sum(cost.documents for cost in costs),
         sum(cost.lost for cost in costs),
         sum(cost.duplicated for cost in costs),
         sum(cost.rolled_back for cost in costs),
         f"{dead}, {meant} meant {_mark(BY_DESIGN, notes)}" if meant else dead,
         f"{paid} {_mark(row.note, notes)}" if row.note and (paid or row.note == FORGOTTEN) else paid,
-        f"{max(seconds):.1f}" if seconds else "",
+        " ".join(
+            [*(f"{second:.1f}" for second in sorted(seconds)[-1:]), *([_mark(row.slow, notes)] if row.slow else [])]
+        ),
     ]
     return "| " + " | ".join(map(str, cells)) + " |"
 

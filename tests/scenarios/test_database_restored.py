@@ -34,6 +34,7 @@ async def test_what_the_database_has_forgotten_is_read_again(harness: Harness, s
     assert await harness.log.committed() != then
     assert await harness.index.chunk_places() == rows
 
+    harness.mended()
     await harness.catch_up()
     await harness.assert_nothing_lost()
     assert len(paid) == 40 + 20 + 10

@@ -43,6 +43,7 @@ async def test_a_flood_in_decoding_holds_its_partition_alone_until_it_is_resumed
     await harness.wait_until(harness.everything_is_stored, "the other partition is stored")
     assert (await harness.log.committed()).get(1, 0) == 0
     await _resume(harness)
+    harness.mended()
     await harness.wait_until(harness.caught_up, "lag is 0")
     assert len(await harness.log.dead_letters()) == 80
     assert await worker.stop() == 0
@@ -61,6 +62,7 @@ async def test_a_flood_of_refusals_calls_no_more_and_writes_none(harness: Harnes
     assert len(await harness.log.dead_letters()) == written, "a dead letter is written in a flood"
     await harness.provider.set(Behaviour())
     await _resume(harness)
+    harness.mended()
     await harness.wait_until(harness.caught_up, "lag is 0")
     dead = len(await harness.log.dead_letters())
     assert written < dead < 300, "what was held is written, the rest is stored"

@@ -20,6 +20,7 @@ async def test_a_worker_outlives_its_broker_and_goes_on(private_stack: AnyStack,
     await private_stack.kafka.kill()
     stored = {digest_of(text).hex() for text in await harness.index.texts()}
     await private_stack.kafka.start()
+    harness.mended()
     await harness.publish(document(n, "after the broker came back") for n in range(20))
     await harness.wait_until(harness.caught_up, "lag is 0", within=90)
 

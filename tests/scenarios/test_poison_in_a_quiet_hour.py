@@ -23,6 +23,7 @@ async def test_a_poison_alone_is_given_up_and_leaves_the_way_open(harness: Harne
     assert time.monotonic() - began > BLAME_S
     assert (await harness.provider.stats()).faults["server-error"] >= ATTEMPTS
 
+    harness.mended()
     await harness.publish([document(2)])
     await harness.wait_until(harness.everything_is_stored, "the next document is stored", within=5)
     await assert_only_these_died(harness, (b"doc-1", b"embed", b"attempts-exhausted"))

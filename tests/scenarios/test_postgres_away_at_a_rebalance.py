@@ -28,6 +28,7 @@ async def test_a_new_assignment_waits_for_the_database(private_stack: AnyStack, 
     assert await harness.log.committed() == {}
 
     await private_stack.postgres.start()
+    harness.mended()
     await harness.wait_until(harness.everything_is_stored, "everything is stored")
     assert await worker.stop() == 0
     await harness.assert_nothing_lost()

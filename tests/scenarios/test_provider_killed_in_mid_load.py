@@ -28,6 +28,7 @@ async def test_documents_wait_for_the_provider_to_come_back(harness: Harness) ->
         await asyncio.sleep(AWAY_S)
         assert await harness.polled(worker) == before, "it went on taking in"
         await harness.provider.start()
+        harness.mended()
         await harness.wait_until(harness.caught_up, "lag is 0", within=60)
     await harness.assert_nothing_lost()
     assert worker.returncode is None

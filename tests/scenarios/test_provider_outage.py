@@ -44,6 +44,7 @@ async def test_an_outage_of_many_faces_dead_letters_nothing(harness: Harness) ->
     assert (await harness.provider.stats()).calls - calls < 100
 
     await harness.provider.set(Behaviour())
+    harness.mended()
     await harness.wait_until(harness.caught_up, "lag is 0")
     await harness.assert_nothing_lost()
     assert await worker.stop() == 0
@@ -64,6 +65,7 @@ async def test_a_refused_key_blocks_until_it_is_accepted(harness: Harness) -> No
     assert await harness.index.count() == 0
 
     await harness.provider.set(Behaviour(api_key="mine"))
+    harness.mended()
     await harness.wait_until(harness.caught_up, "lag is 0", within=90)
     await harness.assert_nothing_lost()
     assert await worker.stop() == 0

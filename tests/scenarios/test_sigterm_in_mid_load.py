@@ -33,6 +33,7 @@ async def test_a_stop_in_mid_load_pays_for_nothing_twice(harness: Harness) -> No
     assert await harness.commits_are_complete()
 
     await harness.provider.set(Behaviour())
+    harness.mended()
     await harness.catch_up()
     await harness.assert_nothing_lost()
     assert await harness.embedded_again() == set()

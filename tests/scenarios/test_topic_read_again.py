@@ -27,6 +27,7 @@ async def test_reading_the_topic_again_is_free(harness: Harness) -> None:
 
     await harness.log.commit(dict.fromkeys(range(PARTITIONS), 0))
     assert not await harness.caught_up()
+    harness.mended()
     await harness.catch_up()
 
     assert await harness.caught_up()

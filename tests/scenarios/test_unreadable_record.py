@@ -85,6 +85,7 @@ async def test_a_partition_waits_before_it_and_the_others_go_on(harness: Harness
     await harness.log.commit({BAD: at + 1})
     for one in behind:
         harness.expect(one)
+    harness.mended()
     await harness.catch_up()
     await harness.assert_nothing_lost()
     assert await harness.embedded_again() == set()

@@ -19,6 +19,7 @@ async def test_what_was_stored_but_not_committed_is_neither_paid_nor_written_twi
     assert await harness.log.committed() == {}
     rows, provider = await harness.index.chunk_places(), await harness.provider.stats()
 
+    harness.mended()
     await harness.catch_up()
 
     await harness.assert_nothing_lost()

@@ -38,6 +38,7 @@ async def test_five_kills_in_a_row_lose_nothing_and_pay_only_for_what_was_in_fli
 
     kills = [await _kill_in_mid_batch(harness) for _ in range(KILLS)]
     await harness.provider.set(Behaviour())
+    harness.mended()
     await harness.catch_up(**SETTINGS)
 
     await harness.assert_nothing_lost()
