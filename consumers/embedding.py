@@ -100,8 +100,9 @@ class Embedding:
                 chunks = cut(document.text, document.content_type)
             if not flight.tracker.live:
                 continue  # given up while its text was cut
+            # Intake has counted one vector, an earlier submission as many as there are chunks.
+            growth = 4 * self._dimensions * (len(chunks) - max(1, len(flight.chunks)))
             flight.fan_out(chunks)
-            growth = 4 * self._dimensions * len(chunks)
             flight.weight += growth
             self._budget.grow(growth)
             self._gather(flight, stored.get((document.tenant, document.id), frozenset()))
@@ -193,14 +194,16 @@ class Embedding:
             lane_well=self.lane.history.well_since(began),
         )
         verdict = judge(error, history, self._policy, now, random.random())  # noqa: S311 - jitter, no secret
-        if verdict.act is Act.PROBE:
-            well = await self.lane.ask()
-            history = replace(history, probed=True, lane_well=well)
+        while verdict.act is Act.PROBE:
+            well = await self.lane.ask(verdict.probes)
+            history = replace(history, probed=True, lane_well=well, sure=well and verdict.probes > 1)
+            if not well:  # so the failures before may have been the provider's as well
+                history = replace(history, counted=0, first_counted=None)
             verdict = judge(error, history, self._policy, now, random.random())  # noqa: S311 - jitter, no secret
         if verdict.counts:
             first = now if history.first_counted is None else history.first_counted
             history = replace(history, counted=history.counted + 1, first_counted=first)
-        return verdict, replace(history, probed=False)
+        return verdict, replace(history, probed=False, sure=False)
 
     def _carry_out(self, verdict: Verdict, items: list[Item], error: Exception, history: History) -> bool:
         """Split or condemn; say whether that ends the batch."""

@@ -30,6 +30,7 @@ class Intake:
         source: Source,
         shared: Shared,
         max_document_bytes: int,
+        vector_bytes: int,
         *,
         accept: Callable[[Sequence[Flight]], None],
         condemn: Callable[[Flight, Cause], None],
@@ -37,6 +38,7 @@ class Intake:
     ) -> None:
         """Wire the stage: *accept* takes what can be stored, *condemn* what can not.
 
+        *vector_bytes* is counted for each message beside its own size: what is polled is seldom less than one chunk.
         *decoded* is told of a partition how many messages were documents, before each that was none.
         """
         self.held = False
@@ -45,6 +47,7 @@ class Intake:
         self._conditions = shared.conditions
         self._observe = shared.observe
         self._max_document_bytes = max_document_bytes
+        self._vector_bytes = vector_bytes
         self._accept = accept
         self._condemn = condemn
         self._decoded = decoded
@@ -81,6 +84,7 @@ class Intake:
                 count += 1
                 size += message.size
                 flight = Flight(delivery.tracker, message, None, began)
+                flight.weight += self._vector_bytes
                 self._budget.take(flight.weight)
                 try:
                     flight.decoded = decode(message, now_ms, self._max_document_bytes)

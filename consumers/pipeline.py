@@ -99,6 +99,7 @@ class Pipeline:
             source,
             shared,
             settings.worker.max_document_bytes,
+            4 * fingerprint.dimensions,
             accept=self.writing.arrive,
             condemn=self.settling.condemn,
             decoded=self.settling.decoded,

@@ -14,7 +14,7 @@ from consumers.stores.protocol import Store
 from schemas.documents import Deletion
 from schemas.errors import ConfigurationError, RowRejected, StoreError
 from schemas.events import LookedUp, WriteFailed, Written
-from schemas.index import Change, ChangeKind, DocumentKey, Outcome, Standing
+from schemas.index import Change, DocumentKey, Outcome, Standing
 from schemas.status import State
 
 MAX_GROUP = 500
@@ -23,6 +23,7 @@ NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
 
 Pending = tuple[Flight, Change]
 Answer = TypeVar("Answer")
+Kind = TypeVar("Kind", Standing, Outcome)
 
 
 class Writing:
@@ -103,9 +104,7 @@ class Writing:
         candidates = [flight.candidate(self._fingerprint) for flight in flights]
         standings = await self._persist(lambda: self._store.look_up(candidates))
         self._observe(LookedUp(len(flights), time.monotonic() - began))
-        by_standing: dict[Standing, list[Flight]] = {}
-        for flight, standing in zip(flights, standings, strict=True):
-            by_standing.setdefault(standing, []).append(flight)
+        by_standing = _grouped(flights, standings)
         self._resolve(by_standing.get(Standing.REDELIVERED, ()), Outcome.UNCHANGED)
         self._resolve(by_standing.get(Standing.SUPERSEDED, ()), Outcome.SUPERSEDED)
         for flight in by_standing.get(Standing.UNCHANGED, ()):
@@ -148,11 +147,9 @@ class Writing:
         except RowRejected as error:
             await self._triage(group, error)
             return
-        chunks = sum(len(change.chunks) for change in changes if change.kind is ChangeKind.PUT)
+        chunks = sum([len(change.chunks) for change in changes])
         self._observe(Written(len(group), chunks, time.monotonic() - began))
-        by_outcome: dict[Outcome, list[Flight]] = {}
-        for (flight, _), outcome in zip(group, outcomes, strict=True):
-            by_outcome.setdefault(outcome, []).append(flight)
+        by_outcome = _grouped([flight for flight, _ in group], outcomes)
         again = by_outcome.pop(Outcome.AGAIN, [])
         for outcome, flights in by_outcome.items():
             self._resolve(flights, outcome)
@@ -197,3 +194,13 @@ class Writing:
 
 def _taken(waiting: deque[Flight], most: int) -> list[Flight]:
     return [waiting.popleft() for _ in range(min(most, len(waiting)))]
+
+
+def _grouped(flights: list[Flight], answers: Sequence[Kind]) -> dict[Kind, list[Flight]]:
+    """Collect flights by what was answered of each; most often that is the same of all."""
+    if answers.count(answers[0]) == len(flights):
+        return {answers[0]: flights}
+    groups: dict[Kind, list[Flight]] = {}
+    for flight, answer in zip(flights, answers, strict=True):
+        groups.setdefault(answer, []).append(flight)
+    return groups

@@ -25,6 +25,7 @@ BLOCKED_AGAIN_S = (15.0, 60.0)
 LONGEST_RETRY_AFTER_S = 120.0
 LONGEST_UNTOLD_S = 1.0
 """After a 429 that does not say how long: the lane sees to it that few calls are made meanwhile."""
+LAST_PROBES = 5
 RETRY_AT_ONCE = frozenset({"40001", "40P01"})
 
 
@@ -55,20 +56,26 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided. ``counts`` says that this failure counts against the batch, ``code`` is a dead letter's."""
+    """What was decided.
+
+    ``counts`` says that this failure counts against the batch, ``code`` is a dead letter's, ``probes`` how often in a
+    row the known-good text has to succeed.
+    """
 
     blame: Blame
     act: Act
     delay: float = 0.0
     counts: bool = False
     code: str = ""
+    probes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """What is known of a batch or group: its size, its failures in a row, and those that counted against it.
 
-    ``lane_well`` says that the provider was seen well since this failure, ``probed`` that it was asked in vain.
+    ``lane_well`` says that the provider was seen well since this failure, ``probed`` that it was asked in vain,
+    ``sure`` that it embedded a known-good text many times in a row.
     """
 
     size: int
@@ -78,6 +85,7 @@ class History:
     first_counted: float | None = None
     lane_well: bool = False
     probed: bool = False
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,5 +144,8 @@ def _unavailable(history: History, policy: Policy, now: float, wait: float) -> V
         return Verdict(Blame.BATCH, Act.SPLIT, counts=True)
     since = now if history.first_counted is None else history.first_counted
     if history.counted + 1 >= policy.max_attempts and now - since >= policy.min_blame_s:
+        # A provider that fails most of its calls embeds a known-good text now and then, but seldom so often in a row.
+        if not history.sure:
+            return Verdict(Blame.ITEM, Act.PROBE, probes=LAST_PROBES)
         return Verdict(Blame.ITEM, Act.DEAD_LETTER, counts=True, code="attempts-exhausted")
     return Verdict(Blame.ITEM, Act.RETRY, wait, counts=True)

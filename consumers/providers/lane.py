@@ -127,19 +127,23 @@ class Lane:
         finally:
             self.give_back()
 
-    async def ask(self) -> bool:
-        """Say whether the provider embeds a known-good text; one caller asks for all, twice a second at most."""
+    async def ask(self, times: int = 1) -> bool:
+        """Say whether the provider embeds a known-good text, so often in a row.
+
+        One caller asks for all that want to know it once, twice a second at most.
+        """
         wanted = time.monotonic()
         async with self._asking:
-            if self.history.well_since(wanted):
+            if times == 1 and self.history.well_since(wanted):
                 return True
             await asyncio.sleep(max(0.0, self._asked_at + ASK_EVERY_S - time.monotonic()))
             self._asked_at = time.monotonic()
-            well = await self._embeds_a_known_good_text()
-            if well:
-                self.breaker.answered()
-                self._changed.set()
-            return well
+            for _ in range(times):
+                if not await self._embeds_a_known_good_text():
+                    return False
+            self.breaker.answered()
+            self._changed.set()
+            return True
 
     async def watch(self) -> None:
         """Probe while the breaker is open, until cancelled."""

@@ -81,10 +81,17 @@ def test_a_batch_that_fails_while_the_lane_is_well_is_split() -> None:
 
 
 def test_one_input_is_given_up_only_after_enough_attempts_over_enough_time() -> None:
-    failing = replace(ONE, lane_well=True, counted=4, first_counted=930.0)
+    failing = replace(ONE, lane_well=True, counted=4, first_counted=930.0, sure=True)
     assert verdict(ProviderUnavailable("500"), failing).code == "attempts-exhausted"
     assert verdict(ProviderUnavailable("500"), replace(failing, counted=3)).act is Act.RETRY
     assert verdict(ProviderUnavailable("500"), replace(failing, first_counted=950.0)).act is Act.RETRY
+    assert verdict(ProviderUnavailable("500"), replace(failing, lane_well=False, probed=True)).act is Act.RETRY
+
+
+def test_nobody_is_given_up_before_a_known_good_text_passed_many_times_in_a_row() -> None:
+    failing = replace(ONE, lane_well=True, counted=4, first_counted=930.0)
+    told = verdict(ProviderUnavailable("500"), failing)
+    assert (told.act, told.probes) == (Act.PROBE, 5)
     assert verdict(ProviderUnavailable("500"), replace(failing, lane_well=False, probed=True)).act is Act.RETRY
 
 
