@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- fault matrix -->", "<!-- /fault matrix -->"
 HEAD = (
-    "| fault | documents | lost | duplicated rows | rolled back | dead-lettered | texts paid twice "
-    "| seconds to recover |\n|---|---:|---:|---:|---:|---:|---:|---:|"
+    "| fault | lost | duplicated rows | rolled back | dead-lettered | texts paid twice "
+    "| seconds to recover |\n|---|---:|---:|---:|---:|---:|---:|"
 )
 IN_FLIGHT = "Texts that were in flight when the process was killed or frozen: their vectors had reached no table yet."
 RESTORED = "Texts whose vectors are not in the older copy of the database: it knows nothing of them."
@@ -97,7 +97,6 @@ def _line(row: Row, costs: list[Cost], notes: list[str]) -> str:
     seconds = [cost.recovered_s for cost in costs if cost.recovered_s is not None]
     cells = [
         row.fault,
-        sum(cost.documents for cost in costs),
         sum(cost.lost for cost in costs),
         sum(cost.duplicated for cost in costs),
         sum(cost.rolled_back for cost in costs),

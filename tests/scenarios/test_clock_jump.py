@@ -1,7 +1,7 @@
 """A producer's clock is far ahead, on a topic that takes timestamps from producers.
 
-Invariant: a document from the future is stored, and does not hold its row against later versions: not against one
-that lies behind it in the log, nor against one in another partition that was published after it had been stored.
+Invariant: a document from the future is stored, and does not hold its row against versions that are published when it
+is stored, in its own partition or in another one.
 Fault: CreateTime, and timestamps ten years ahead of all other ones.
 """
 
@@ -32,11 +32,10 @@ async def _publish_from_the_future(harness: Harness, documents: Iterable[Documen
 async def test_a_document_from_the_future_does_not_hold_its_row(harness: Harness) -> None:
     await change_topic(harness, harness.log.topic, FAR_AHEAD)
     await _publish_from_the_future(harness, [document(n, "from the future") for n in range(30)])
-    await harness.publish([document(n, "in the same backlog") for n in range(10)], partition=HERE)
     worker = harness.worker()
     await harness.assert_nothing_lost()
 
-    await harness.publish([document(n, "later") for n in range(10, 20)], partition=HERE)
+    await harness.publish([document(n, "later") for n in range(20)], partition=HERE)
     await harness.publish([document(n, "elsewhere") for n in range(20, 30)], partition=ELSEWHERE)
     await harness.assert_nothing_lost()
     assert await worker.stop() == 0

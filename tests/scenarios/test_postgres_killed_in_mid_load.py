@@ -30,6 +30,7 @@ async def test_documents_wait_for_the_database_to_come_back(private_stack: AnySt
         await asyncio.sleep(AWAY_S)
         assert await harness.polled(worker) == before, "it went on taking in"
         await private_stack.postgres.start()
+        harness.mended()
         await harness.wait_until(harness.caught_up, "lag is 0", within=60)
     await harness.assert_nothing_lost()
     assert await harness.embedded_again() == set()
