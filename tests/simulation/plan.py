@@ -59,6 +59,8 @@ WORDS = (
 MOST_ODD = 4
 """So many records of an id whose order is open can still be tried in every order."""
 
+FLOOD = 30
+
 INVALID: tuple[tuple[bytes | None, bytes | None, Headers], ...] = (
     (b"k", b"{", ()),
     (b"k", b"[]", (("x", None),)),
@@ -131,6 +133,8 @@ class Plan:
     group_exists: bool
     calm_at: float
     read_again: bool
+    flood: bool
+    """Whether one of the bursts is a flood of what can not be stored."""
     faults: dict[str, float] = field(default_factory=dict)
     outages: list[tuple[str, float, float]] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
@@ -141,16 +145,18 @@ def plan(seed: int) -> Plan:
     """Draw everything from *seed*."""
     chance = random.Random(f"{seed}/plan")
     calm_at = chance.choice((5.0, 10.0, 20.0, 35.0))
+    flood = chance.random() < 0.06
     made = Plan(
         seed,
         partitions=chance.choice((1, 2, 3)),
         slots=chance.choice((1, 1, 2)),
-        settings=_settings(chance),
+        settings=_settings(chance, flood=flood),
         disorder=chance.choice((0.0, 0.2, 1.0)),
         latency_s=chance.choice((0.001, 0.02, 0.3)),
         group_exists=chance.random() < 0.5,
         calm_at=calm_at,
         read_again=chance.random() < 0.3,
+        flood=flood,
     )
     for fault in FAULTS:
         if chance.random() < 0.3:
@@ -164,7 +170,7 @@ def plan(seed: int) -> Plan:
     return made
 
 
-def _settings(chance: random.Random) -> Settings:
+def _settings(chance: random.Random, *, flood: bool) -> Settings:
     return Settings(
         kafka=KafkaSettings(
             session_timeout_s=SESSION_S,
@@ -185,15 +191,15 @@ def _settings(chance: random.Random) -> Settings:
             in_flight_bytes=chance.choice((300, 2_000, 64 * 1024 * 1024)),
             max_document_bytes=MAX_DOCUMENT_BYTES,
         ),
-        # Most seeds are to see their dead letters written: the guard against floods has tests of its own.
-        flood=FloodSettings(window=10_000, ratio=1.0, run=1_000_000),
+        # Most seeds are to see their dead letters written at once.
+        flood=FloodSettings(window=20, run=20) if flood else FloodSettings(window=10_000, ratio=1.0, run=1_000_000),
     )
 
 
 def _events(chance: random.Random, made: Plan) -> list[Event]:
     """Draw crashes, stops, freezes and what an operator does."""
     events: list[Event] = []
-    often = {"kill": 0.5, "stop": 0.2, "freeze": 0.3, "freeze all and reset": 0.1}
+    often = {"kill": 0.5, "stop": 0.2, "freeze": 0.3, "freeze all and reset": 0.1, "pause": 0.1, "resume": 0.1}
     once: tuple[str, ...] = ()
     if chance.random() < 0.1:
         often, once = {"kill": 0.3}, ("snapshot", "restore")
@@ -230,7 +236,10 @@ def _writes(chance: random.Random, made: Plan) -> list[Write]:
             writes.append(author.write(at, partition, name, kind))
         elif author.counts[name] < MOST_ODD:
             writes.append(author.write(at, anywhere if chance.random() < 0.3 else partition, name, kind))
-    return writes
+    if made.flood:
+        partition = chance.randrange(made.partitions)
+        writes += [Write(bursts[1], partition, *chance.choice(INVALID)) for _ in range(FLOOD)]
+    return sorted(writes, key=lambda write: write.at)
 
 
 class _Author:

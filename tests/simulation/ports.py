@@ -18,7 +18,9 @@ class StorePort:
 
     async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
         await self._world.ask_store("look-up")
-        return await self._world.store.look_up(candidates)
+        standings = await self._world.store.look_up(candidates)
+        self._world.truth.superseded(zip(candidates, standings, strict=True))
+        return standings
 
     async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
         await self._world.ask_store("hashes")

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from compose.service import fingerprint_of
 from consumers.kafka import source, starting
 from consumers.kafka.memory_client import MemoryAdmin, MemoryConsumer
+from schemas.orders import NO, YES
 from tests.simulation.loop import Process, SimulatedLoop, Stuck, simulated
 from tests.simulation.plan import SESSION_S, Event, Plan, plan
 from tests.simulation.worker import Worker
@@ -19,6 +20,7 @@ MAX_STEPS = 400_000
 SETTLES_WITHIN_S = 400.0
 STOPS_WITHIN_S = 60.0
 LEAVES_WITHIN_S = 4.0
+OPERATOR_LOOKS_S = 5.0
 LOOK_S = 0.5
 
 
@@ -55,6 +57,8 @@ class Simulation:
             await asyncio.sleep(self._plan.calm_at)
             self.world.calm = True
             self.world.say("calm")
+            await self.world.give_orders(paused=NO, resume=self._plan.flood)
+            tasks.create_task(self._operate())
             for worker in self._workers.values():
                 self._loop.thaw(worker.process)
             await self._settle()
@@ -65,7 +69,7 @@ class Simulation:
             if running:
                 self.world.wrong(f"does not stop: {running}")
         self.world.truth.settled_down(self.world.store._rows)
-        if self._plan.read_again:
+        if self._plan.read_again and not self._plan.flood:
             await self._read_again()
 
     async def _publish(self) -> None:
@@ -103,6 +107,12 @@ class Simulation:
             self.world.met[event.what] += 1
             await self._befall(event)
 
+    async def _operate(self) -> None:
+        """Be the operator who looks at dead letters that are held, and lets them be written."""
+        while self._keeping:
+            await asyncio.sleep(OPERATOR_LOOKS_S)
+            await self.world.give_orders(paused=NO, resume=self._plan.flood)
+
     async def _befall(self, event: Event) -> None:
         worker = self._workers.get(event.slot)
         if event.what == "kill" and worker is not None:
@@ -117,6 +127,8 @@ class Simulation:
             self._loop.thaw(worker.process)
         elif event.what == "freeze all and reset":
             await self._reset_behind_zombies()
+        elif event.what in {"pause", "resume"}:
+            await self.world.give_orders(paused=YES if event.what == "pause" else NO, resume=event.what == "resume")
         elif event.what == "snapshot":
             self.world.take_snapshot()
         elif event.what == "restore":

@@ -28,7 +28,7 @@ PROGRAM = (sys.executable, "-m", "tests.simulation")
 TO_BE_MET = (
     *FAULTS,
     *(f"{part} is out" for part in OUTAGES),
-    *("kill", "stop", "freeze", "freeze all and reset", "snapshot", "restore"),
+    *("kill", "stop", "freeze", "freeze all and reset", "pause", "resume", "snapshot", "restore", "flood is held"),
     *("Assigned", "Revoked", "Rewound", "CommitRefused", "PollFailed", "TextsReused", "CallFailed", "WriteFailed"),
     *(f"Resolved {outcome}" for outcome in ("stored", "unchanged", "superseded", "deleted", "dead_lettered")),
 )

@@ -18,7 +18,7 @@ from consumers.stores.memory import Row
 from schemas.dead_letters import DeadLetter, original, to_record
 from schemas.documents import Document
 from schemas.errors import InvalidDocument
-from schemas.index import Change, ChangeKind, DocumentKey, Outcome
+from schemas.index import Candidate, Change, ChangeKind, DocumentKey, Outcome, Standing
 from schemas.messages import Message
 from schemas.settings import ChunkingSettings
 from tests.simulation.plan import CHUNK_TOKENS, DIMENSIONS, HARMFUL_WORDS, MAX_DOCUMENT_BYTES
@@ -72,12 +72,11 @@ class Truth:
         if known.key is not None:
             self.by_key.setdefault(known.key, []).append(known)
 
-    def superseded(self, changes: Iterable[tuple[Change, Outcome]]) -> None:
-        """Believe a transaction that one of its changes was surpassed by another, where their order is open."""
-        for change, outcome in changes:
-            key = (change.tenant, change.id)
-            if outcome is Outcome.SUPERSEDED and not self._is_ordered(key):
-                self.records[change.origin.partition][change.origin.offset].settled = True
+    def superseded(self, asked: Iterable[tuple[Candidate | Change, Standing | Outcome]]) -> None:
+        """Believe the store that something newer was there, where it may be replaced by something older still."""
+        for one, answer in asked:
+            if answer in {Standing.SUPERSEDED, Outcome.SUPERSEDED} and not self._is_ordered((one.tenant, one.id)):
+                self.records[one.origin.partition][one.origin.offset].settled = True
 
     def rows_changed(self, before: Mapping[DocumentKey, Row], after: Mapping[DocumentKey, Row]) -> None:
         """Look at each row that a transaction has changed: I2, I3, I5."""

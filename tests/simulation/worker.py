@@ -67,6 +67,7 @@ class Worker:
         self._world.observe(event)
         if self.pipeline is None:
             return
+        self._world.met["flood is held"] += self.pipeline.shared.conditions.has("flood")
         budget = self.pipeline.shared.budget
         documents, size = self._world.fetch
         if not 0 <= budget.documents <= budget.max_documents + documents:

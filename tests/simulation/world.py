@@ -30,6 +30,7 @@ from schemas.errors import (
 from schemas.events import Event, Resolved
 from schemas.index import Fingerprint
 from schemas.messages import TimestampType
+from schemas.orders import YES, pause_of, resume_of
 from tests.simulation.loop import EPOCH_S, PROCESS, START_S, Process, SimulatedLoop
 from tests.simulation.plan import BROKEN, DIMENSIONS, FETCH_RECORDS, KILLER, POISON, SESSION_S, Plan, Write
 from tests.simulation.truth import Truth
@@ -182,6 +183,11 @@ class World:
         """Do what an operator's tool does to a group without members."""
         self.say("operator resets", positions)
         self.broker.committed = {partition: (position, OPERATOR) for partition, position in positions.items()}
+
+    async def give_orders(self, *, paused: str, resume: bool) -> None:
+        """Do what ``headrace pause`` and ``headrace resume`` do."""
+        group = self.plan.settings.group
+        await self.store.give_orders({pause_of(group): paused} | ({resume_of(group): YES} if resume else {}), OPERATOR)
 
     # The database.
 
