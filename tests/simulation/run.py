@@ -168,10 +168,16 @@ class Simulation:
                 self.world.wrong(f"does not settle: {broker} committed {broker.committed}, {states}")
 
     def _is_owned(self) -> bool:
-        """Say whether every partition has a worker, and none of them has anything to do."""
+        """Say whether every partition has a worker that has read it to its end, and nobody has anything to do."""
         workers = self._workers.values()
-        owned = {partition for worker in workers if worker.source is not None for partition in worker.source.trackers}
-        return all(worker.is_idle for worker in workers) and owned == set(self.world.broker.log)
+        positions = {
+            partition: tracker.position
+            for worker in workers
+            if worker.source is not None
+            for partition, tracker in worker.source.trackers.items()
+        }
+        ends = {partition: len(log) for partition, log in self.world.broker.log.items()}
+        return all(worker.is_idle for worker in workers) and positions == ends
 
     def _is_committed(self) -> bool:
         broker = self.world.broker
