@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from consumers.core.backoff import backoff
-from consumers.core.decoding import decode
+from consumers.core.decoding import decode, in_order
 from consumers.core.flight import Cause, Flight
 from consumers.core.shared import Shared
 from consumers.kafka.source import Delivery, Source
@@ -87,13 +87,14 @@ class Intake:
                 flight.weight += self._vector_bytes
                 self._budget.take(flight.weight)
                 try:
-                    flight.decoded = decode(message, now_ms, self._max_document_bytes)
+                    decoded = decode(message, now_ms, self._max_document_bytes)
                 except InvalidDocument as error:
                     self._decoded(partition, good)
                     good = 0
                     self._condemn(flight, Cause("decode", error.code, str(error)))
                     continue
-                for oddity in flight.decoded.oddities:
+                flight.decoded = decoded = in_order(decoded, message, delivery.tracker)
+                for oddity in decoded.oddities:
                     self._observe(OddInput(oddity))
                 accepted.append(flight)
                 good += 1

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from consumers.core.chunking import is_known
+from consumers.core.tracking import PartitionTracker
 from schemas import headers
 from schemas.dead_letters import told_origin
 from schemas.documents import DEFAULT_TENANT, MAX_ID_BYTES, Deletion, Document
@@ -77,6 +78,14 @@ def origin_of(message: Message) -> tuple[Origin, bool]:
         if told is not None and _is_older(told, place):
             return told, False
     return place, told_any
+
+
+def in_order(decoded: Decoded, message: Message, tracker: PartitionTracker) -> Decoded:
+    """Let the fence see the timestamps of a partition in the order of its offsets; a replayed record keeps its own."""
+    if decoded.origin.offset != message.offset or decoded.origin.timestamp != message.timestamp:
+        return decoded
+    fence_ts = tracker.in_order(decoded.fence_ts)
+    return decoded if fence_ts == decoded.fence_ts else msgspec.structs.replace(decoded, fence_ts=fence_ts)
 
 
 def decode(message: Message, now_ms: int, max_bytes: int) -> Decoded:

@@ -16,13 +16,14 @@ class PartitionTracker:
     reaches 0 behind markers too.
     """
 
-    __slots__ = ("_expected", "_received", "_unresolved", "live", "partition")
+    __slots__ = ("_expected", "_newest", "_received", "_unresolved", "live", "partition")
 
     def __init__(self, partition: int, start: int) -> None:
         """Begin at *start*, the first offset that will be read."""
         self.partition = partition
         self.live = True
         self._expected = start
+        self._newest = 0
         self._received: deque[tuple[int, float]] = deque()
         """What was received from the oldest unresolved message on, in order, each with its time."""
         self._unresolved: set[int] = set()
@@ -70,6 +71,15 @@ class PartitionTracker:
     def advance(self, position: int) -> None:
         """Note that the consumer has read up to *position*, over gaps that hold no message for us."""
         self._expected = max(self._expected, position)
+
+    def in_order(self, timestamp: int) -> int:
+        """Return *timestamp*, or the greatest before it where producers' clocks ran backwards.
+
+        What the fence goes by never falls from one offset of a partition to the next: else an earlier version that is
+        written late could replace a later one.
+        """
+        self._newest = max(self._newest, timestamp)
+        return self._newest
 
     def resolve(self, offset: int) -> int | None:
         """Mark *offset* resolved; return the position to commit if it moved.
