@@ -1,8 +1,8 @@
 """A partition holds a record that Kafka's client can not parse.
 
 Invariant: the other partitions go on and lose nothing; this one is stored up to that record and waits before it,
-blocked with the reason, until an operator moves its position behind it.
-Fault: a record whose header has a name that is not UTF-8, first or last in a batch, as any client may send it.
+blocked with the reason, until an operator moves its position behind the batch that holds it.
+Fault: a record whose header has a name that is not UTF-8, alone or in the middle of a batch, as any client may send it.
 """
 
 import struct
@@ -54,14 +54,18 @@ def _blocked_at(offset: int) -> Callable[[Status], bool]:
     return holds
 
 
-@pytest.mark.parametrize("before_in_batch", [0, 5])
-async def test_a_partition_waits_before_it_and_the_others_go_on(harness: Harness, before_in_batch: int) -> None:
+@pytest.mark.parametrize(("before_in_batch", "behind_in_batch"), [(0, 0), (5, 3)])
+async def test_a_partition_waits_before_it_and_the_others_go_on(
+    harness: Harness, before_in_batch: int, behind_in_batch: int
+) -> None:
     before = [document(n, "before") for n in range(10)]
     in_batch = [document(100 + n, "in the same batch") for n in range(before_in_batch)]
     behind = [document(200 + n, "behind") for n in range(5)]
     await harness.publish(before, partition=BAD)
     unreadable = Record(b"key", b"{}", ((NAME.decode(), b"1"),))
-    at = await _publish_batch(harness, [*map(record_of, in_batch), unreadable], BAD) + before_in_batch
+    given_up = [document(300 + n, "of the same batch") for n in range(behind_in_batch)]
+    batch = [*map(record_of, in_batch), unreadable, *map(record_of, given_up)]
+    at = await _publish_batch(harness, batch, BAD) + before_in_batch
     await harness.log.publish(map(record_of, behind), BAD)
     for one in in_batch:
         harness.expect(one)
@@ -82,7 +86,7 @@ async def test_a_partition_waits_before_it_and_the_others_go_on(harness: Harness
     assert await harness.log.dead_letters() == []
     assert await worker.stop() == 0
 
-    await harness.log.commit({BAD: at + 1})
+    await harness.log.commit({BAD: at + 1 + behind_in_batch})
     for one in behind:
         harness.expect(one)
     harness.mended()
