@@ -123,6 +123,11 @@ class MemoryBroker:
             self._prepare()
             self._complete_if_all_joined()
 
+    def rebalance(self) -> None:
+        """Let all members join anew, as after a member that came and went."""
+        if self.members:
+            self._prepare()
+
     def heartbeat(self, name: str, generation: int) -> str:
         """Return ``ok``, ``rebalance`` or ``unknown``."""
         self.expire()

@@ -207,6 +207,8 @@ def _events(chance: random.Random, made: Plan) -> list[Event]:
         while chance.random() < probability / 2 ** len([event for event in events if event.what == what]):
             events.append(_event(chance, made, what))
     events += [_event(chance, made, what) for what in once]
+    if chance.random() < 0.1:
+        events += [_event(chance, made, "rebalance") for _ in range(8)]
     return sorted(events, key=lambda event: event.at)
 
 

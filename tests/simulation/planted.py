@@ -12,7 +12,9 @@ Each is a patch on the real program, or on the adapter that it trusts:
 - ``resolved twice``: the budget is given back a second time;
 - ``seek-back forgotten``: after a failed poll reading goes on behind what was thrown away;
 - ``condition never cleared``: what once held intake back holds it for ever;
-- ``positions unknown to the index``: Kafka is told instead of the database.
+- ``positions unknown to the index``: Kafka is told instead of the database;
+- ``begun after it was revoked``: an assignment that is gone before its starts are known is begun all the same;
+- ``a rejected row takes its neighbours along``: a group with one is dead-lettered whole.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,12 +24,14 @@ from unittest.mock import patch
 
 from consumers.core import fence
 from consumers.core.conditions import Conditions
-from consumers.core.flight import Flight
+from consumers.core.flight import Cause, Flight
 from consumers.core.tracking import PartitionTracker
 from consumers.kafka.source import Source
 from consumers.providers.protocol import Reply
 from consumers.settling import Settling
+from consumers.writing import Writing
 from schemas.dead_letters import DeadLetter
+from schemas.errors import RowRejected
 from schemas.index import Outcome
 from tests.simulation.loop import Process
 from tests.simulation.ports import LettersPort, ProviderPort, StorePort
@@ -130,6 +134,25 @@ def _positions_unknown_to_the_index() -> Planted:
     return StorePort, "save_positions", nothing
 
 
+def _begun_after_it_was_revoked() -> Planted:
+    give_up = Source._give_up
+
+    async def keeping(source: Source) -> None:
+        due = source._due
+        await give_up(source)
+        source._due = due
+
+    return Source, "_give_up", keeping
+
+
+def _rejected_row_takes_its_neighbours_along() -> Planted:
+    async def condemn_all(writing: Writing, group: list[tuple[Flight, object]], error: RowRejected) -> None:
+        for flight, _ in group:
+            writing._condemn(flight, Cause("write", "row-rejected", str(error)))
+
+    return Writing, "_triage", condemn_all
+
+
 BUGS: dict[str, Callable[[], Planted]] = {
     "commit before write": _commit_before_write,
     "fence removed": _fence_removed,
@@ -142,6 +165,8 @@ BUGS: dict[str, Callable[[], Planted]] = {
     "seek-back forgotten": _seek_back_forgotten,
     "condition never cleared": _condition_never_cleared,
     "positions unknown to the index": _positions_unknown_to_the_index,
+    "begun after it was revoked": _begun_after_it_was_revoked,
+    "a rejected row takes its neighbours along": _rejected_row_takes_its_neighbours_along,
 }
 
 

@@ -129,6 +129,8 @@ class Simulation:
             await self._reset_behind_zombies()
         elif event.what in {"pause", "resume"}:
             await self.world.give_orders(paused=YES if event.what == "pause" else NO, resume=event.what == "resume")
+        elif event.what == "rebalance":
+            self.world.broker.rebalance()
         elif event.what == "snapshot":
             self.world.take_snapshot()
         elif event.what == "restore":

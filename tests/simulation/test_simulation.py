@@ -21,14 +21,25 @@ from tests.simulation.run import simulate
 
 SEEDS = int(os.environ.get("HEADRACE_SIMULATION_SEEDS", "1000"))
 ENOUGH_TO_MEET_ALL = 500
-FOUND_WITHIN = 300
+FOUND_WITHIN = 1000
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "tests.simulation")
 
 TO_BE_MET = (
     *FAULTS,
     *(f"{part} is out" for part in OUTAGES),
-    *("kill", "stop", "freeze", "freeze all and reset", "pause", "resume", "snapshot", "restore", "flood is held"),
+    *(
+        "kill",
+        "stop",
+        "freeze",
+        "freeze all and reset",
+        "rebalance",
+        "pause",
+        "resume",
+        "snapshot",
+        "restore",
+        "flood is held",
+    ),
     *("Assigned", "Revoked", "Rewound", "CommitRefused", "PollFailed", "TextsReused", "CallFailed", "WriteFailed"),
     *(f"Resolved {outcome}" for outcome in ("stored", "unchanged", "superseded", "deleted", "dead_lettered")),
 )
