@@ -5,10 +5,14 @@ pause outlasts a restart; resumed, nothing is lost.
 Fault: the order `pause`, a worker started anew while it stands, and the order `resume`.
 """
 
+import asyncio
+
 from consumers.stores.pgvector import PgVectorStore
 from schemas.orders import NO, YES, pause_of, resume_of
 from schemas.status import State
 from tests.scenarios.harness import Harness, document
+
+POLL_S = 1.0
 
 
 async def _order(harness: Harness, **orders: str) -> None:
@@ -25,6 +29,7 @@ async def test_a_pause_reaches_every_worker_and_lasts_until_it_is_taken_back(har
     await _order(harness, pause=YES)
     for worker in (first, second):
         await harness.wait_for_status(worker, "it is paused", lambda status: status.state is State.PAUSED)
+    await asyncio.sleep(POLL_S)  # a poll that had begun may bring what is published while it waits
     await harness.publish(document(n) for n in range(100, 150))
     assert await second.stop() == 0
     third = harness.worker()
