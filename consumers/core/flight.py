@@ -113,25 +113,16 @@ class Flight:
 
     def put(self) -> Change:
         """Return the change that stores this document with its chunks."""
-        known, document = self._known_document()
-        return Change(
-            ChangeKind.PUT,
-            document.tenant,
-            document.id,
-            document.version,
-            known.origin,
-            known.fence_ts,
-            document.title,
-            document.metadata,
-            self.content_hash,
-            self.chunks,
-        )
+        return self._change(ChangeKind.PUT, self.chunks)
 
     def touch(self) -> Change:
         """Return the change that moves the fence of an unchanged document forward and writes its metadata."""
+        return self._change(ChangeKind.TOUCH, ())
+
+    def _change(self, kind: ChangeKind, chunks: tuple[ChunkRow, ...]) -> Change:
         known, document = self._known_document()
         return Change(
-            ChangeKind.TOUCH,
+            kind,
             document.tenant,
             document.id,
             document.version,
@@ -140,6 +131,7 @@ class Flight:
             document.title,
             document.metadata,
             self.content_hash,
+            chunks,
         )
 
     def removal(self) -> Change:
