@@ -1,7 +1,7 @@
 """Where is the SQL?
 
-Statements stand in ``queries.sql``, each under a line ``-- name --``; migrations of an index in files that start with
-their number. A placeholder is a name in braces; what fills it is quoted here and nowhere else.
+Statements stand in the files of ``QUERIES``, each under a line ``-- name --``; migrations of an index in files that
+start with their number. A placeholder is a name in braces; what fills it is quoted here and nowhere else.
 """
 
 import re
@@ -12,6 +12,9 @@ import msgspec
 
 _HEADING = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _MIGRATION = re.compile(r"^(\d{4})_(\w+)\.sql$")
+
+QUERIES = ("queries.sql",)
+"""The files of statements; a name stands in one of them."""
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -38,8 +41,8 @@ def fill(sql: str, values: Mapping[str, str]) -> str:
 
 
 def queries(values: Mapping[str, str]) -> dict[str, str]:
-    """Return every statement of ``queries.sql`` by its name, filled in."""
-    parts = _HEADING.split(script("queries.sql"))
+    """Return every statement by its name, filled in."""
+    parts = _HEADING.split("\n".join(["", *map(script, QUERIES)]))
     return {name: fill(sql, values).strip() for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
 
