@@ -1,5 +1,6 @@
 """``headrace search``: the nearest chunks, in a terminal."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -8,9 +9,10 @@ from rich.text import Text
 
 from compose.cli.console import indented, one_line, print_json, readable, show, stdout
 from compose.cli.options import Json, configured
+from compose.cli.scope import Tenant, Where, conditions
 from consumers.providers.openai import OpenAIProvider
 from consumers.stores.pgvector import PgVectorStore
-from schemas.errors import IndexMismatch, MalformedReply, StoreMisconfigured
+from schemas.errors import ConfigurationError, IndexMismatch, MalformedReply, StoreMisconfigured
 from schemas.index import Fingerprint, Hit
 from schemas.settings import Settings
 
@@ -18,22 +20,40 @@ SNIPPET = 220
 
 Words = Annotated[list[str], typer.Argument(metavar="WORDS…", help="What to look for.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many chunks.")]
-Tenant = Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant's documents.")]
+Ef = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, metavar="N", help="Candidates that an HNSW index keeps: more find more, slower."),
+]
+Exact = Annotated[bool, typer.Option("--exact", help="Compare every chunk, without an index: to see what one misses.")]
 
 
-async def search(words: Words, limit: Limit = 5, tenant: Tenant = None, as_json: Json = False) -> None:  # noqa: FBT002 - a flag
+async def search(
+    *,
+    words: Words,
+    limit: Limit = 5,
+    tenant: Tenant = None,
+    where: Where = None,
+    ef: Ef = None,
+    exact: Exact = False,
+    as_json: Json = False,
+) -> None:
     """Find the nearest chunks.
 
     The words are embedded by the configured provider, and compared by cosine similarity: 1 is the same direction.
+    Filters never make it answer with less than --limit while there is more that passes them.
 
     Examples:
         headrace search "how do I parse a date"
         headrace search reset an offset --limit 3 --tenant acme
+        headrace search "compress a file" --where lang=en --where source.year=2026
+        headrace search "compress a file" --where 'tags=["archive"]' --exact
         headrace search "compress a file" --json | jq -r '.hits[].id'
     """
     settings = configured("store.dsn", "provider.base_url", "provider.model", "provider.dimensions").settings
+    if ef is not None and exact:
+        raise ConfigurationError("--exact uses no index, so that --ef says nothing: leave one of them out")
     text = " ".join(words)
-    hits = await find(settings, text, limit=limit, tenant=tenant)
+    hits = await find(settings, text, limit=limit, tenant=tenant, where=conditions(where), ef=ef, exact=exact)
     if as_json:
         print_json({"query": text, "index": settings.store.index, "hits": hits})
         return
@@ -44,7 +64,16 @@ async def search(words: Words, limit: Limit = 5, tenant: Tenant = None, as_json:
         print_hit(console, hit)
 
 
-async def find(settings: Settings, text: str, *, limit: int, tenant: str | None = None) -> list[Hit]:
+async def find(
+    settings: Settings,
+    text: str,
+    *,
+    limit: int,
+    tenant: str | None = None,
+    where: Sequence[str] = (),
+    ef: int | None = None,
+    exact: bool = False,
+) -> list[Hit]:
     """Return the nearest chunks of the configured index.
 
     Raises IndexMismatch where it holds vectors that can not be compared with the configured model's.
@@ -55,7 +84,7 @@ async def find(settings: Settings, text: str, *, limit: int, tenant: str | None 
         vector = reply.vectors[0]
         if vector is None:
             raise MalformedReply(f"the provider has no usable vector for these words: {reply.faults.get(0, '')}")
-        return await store.search(vector, limit=limit, tenant=tenant)
+        return await store.search(vector, limit=limit, tenant=tenant, where=where, ef=ef, exact=exact)
 
 
 def print_hit(console: Console, hit: Hit) -> None:

@@ -104,7 +104,9 @@ class MemoryStore:
         """Return the fingerprint of the index, or None if there is no index."""
         return self._fingerprint
 
-    async def search(self, vector: bytes, *, limit: int, tenant: str | None = None) -> list[Hit]:
+    async def search(
+        self, vector: bytes, *, limit: int, tenant: str | None = None, where: Sequence[str] = ()
+    ) -> list[Hit]:
         """Return the nearest chunks by cosine distance, nearest first."""
         if not self._fits(vector):
             raise RowRejected("The vector is not of this index.", sqlstate="22000")
@@ -112,7 +114,7 @@ class MemoryStore:
         hits = [
             Hit(key[0], key[1], ordinal, _cosine(query, _numbers(chunk.vector)), row.title, chunk.text, row.metadata)
             for key, row in self._rows.items()
-            if tenant in (None, key[0])
+            if tenant in (None, key[0]) and _matches(row.metadata, where)
             for ordinal, chunk in enumerate(row.chunks)
             if chunk.vector is not None
         ]
@@ -231,3 +233,19 @@ def _cosine(
     one: "np.ndarray[tuple[int], np.dtype[np.float64]]", other: "np.ndarray[tuple[int], np.dtype[np.float64]]"
 ) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+def _matches(metadata: str | None, where: Sequence[str]) -> bool:
+    if not where:
+        return True
+    said = msgspec.json.decode(metadata or "null")
+    return any(_contains(said, msgspec.json.decode(one)) for one in where)
+
+
+def _contains(whole: object, part: object) -> bool:
+    """Say what ``@>`` says of two values of jsonb."""
+    if isinstance(whole, dict) and isinstance(part, dict):
+        return all(name in whole and _contains(whole[name], value) for name, value in part.items())
+    if isinstance(whole, list) and isinstance(part, list):
+        return all(any(_contains(own, one) for own in whole) for one in part)
+    return isinstance(whole, bool) is isinstance(part, bool) and whole == part
+
+

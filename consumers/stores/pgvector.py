@@ -10,7 +10,8 @@ from consumers.stores.columns import standings_of
 from consumers.stores.connections import Connection, Connections
 from consumers.stores.errors import AT_ONCE, translated
 from consumers.stores.group import GroupWrite, Leaves, stored_ordinals
-from consumers.stores.installation import Installation, read_about
+from consumers.stores.installation import Installation, read_about, unapplied
+from consumers.stores.searching import Wanted, nearest
 from consumers.stores.vectors import stored_form
 from schemas import sql
 from schemas.errors import StoreMisconfigured
@@ -145,19 +146,26 @@ class PgVectorStore:
             async with self._connections.plain() as connection:
                 return await read_about(connection, self._settings.index)
 
-    async def search(self, vector: bytes, *, limit: int, tenant: str | None = None) -> list[Hit]:
-        """Return the nearest chunks by cosine distance, nearest first."""
+    async def search(
+        self,
+        vector: bytes,
+        *,
+        limit: int,
+        tenant: str | None = None,
+        where: Sequence[str] = (),
+        ef: int | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """Return the nearest chunks by cosine distance, nearest first.
+
+        *ef* is how many candidates an HNSW index keeps at a time; *exact* compares every row, without any index.
+        """
         [query] = stored_form([vector], self._settings.vector_type)
         with translated():
             async with self._connections.one() as connection, connection.transaction(readonly=True):
                 schema = sql.identifier(self._connections.vector_schema)
                 queries = sql.queries({"index": self._index, "vector_schema": schema})
-                await connection.fetchval(queries["whole_search"])
-                if tenant is None:
-                    rows = await connection.fetch(queries["search"], query, limit)
-                else:
-                    rows = await connection.fetch(queries["search_tenant"], query, limit, tenant)
-        return [Hit(*row) for row in rows]
+                return await nearest(connection, queries, f"{self._index}.chunks", query, wanted)
 
     async def counts(self) -> Counts:
         """Count what is stored; a large index is estimated from PostgreSQL's statistics, which costs nothing."""
@@ -172,3 +180,4 @@ class PgVectorStore:
                     rows = await connection.fetchval(self._queries["count_documents"])
                     chunks = await connection.fetchval(self._queries["count_chunks"])
         return Counts(documents=max(rows - tombstones, 0), chunks=chunks, tombstones=tombstones, estimated=estimated)
+        wanted = Wanted(limit, tenant, where, ef, exact)

@@ -43,8 +43,14 @@ class Store(Protocol):
     async def about(self) -> Fingerprint | None:
         """Return the fingerprint of the index, or None if there is no index."""
 
-    async def search(self, vector: bytes, *, limit: int, tenant: str | None = None) -> list[Hit]:
-        """Return the nearest chunks by cosine distance, nearest first. *vector* is packed big-endian float32."""
+    async def search(
+        self, vector: bytes, *, limit: int, tenant: str | None = None, where: Sequence[str] = ()
+    ) -> list[Hit]:
+        """Return the nearest chunks by cosine distance, nearest first. *vector* is packed big-endian float32.
+
+        Only chunks of *tenant*, and of documents whose metadata contains one of *where*: JSON objects, of which every
+        part has to be there, in whatever else there is.
+        """
 
     async def counts(self) -> Counts:
         """Say how much is stored, cheaply."""

@@ -146,35 +146,6 @@ ON CONFLICT (consumer_group, topic, partition) DO UPDATE SET
 -- load_positions --
 SELECT partition, next_offset FROM {index}.positions WHERE consumer_group = $1 AND topic = $2
 
--- search --
--- The nearest chunks by cosine distance, over every tenant.
-SELECT near.tenant, near.document_id, near.ordinal, 1 - near.distance AS score, d.title, near.text, d.metadata
-FROM (
-    SELECT c.tenant, c.document_id, c.ordinal, c.text, c.embedding OPERATOR({vector_schema}.<=>) $1 AS distance
-    FROM {index}.chunks AS c
-    ORDER BY c.embedding OPERATOR({vector_schema}.<=>) $1
-    LIMIT $2
-) AS near
-JOIN {index}.documents AS d ON d.tenant = near.tenant AND d.id = near.document_id
-ORDER BY near.distance, near.tenant, near.document_id, near.ordinal
-
--- search_tenant --
--- The nearest chunks by cosine distance, of one tenant.
-SELECT near.tenant, near.document_id, near.ordinal, 1 - near.distance AS score, d.title, near.text, d.metadata
-FROM (
-    SELECT c.tenant, c.document_id, c.ordinal, c.text, c.embedding OPERATOR({vector_schema}.<=>) $1 AS distance
-    FROM {index}.chunks AS c
-    WHERE c.tenant = $3
-    ORDER BY c.embedding OPERATOR({vector_schema}.<=>) $1
-    LIMIT $2
-) AS near
-JOIN {index}.documents AS d ON d.tenant = near.tenant AND d.id = near.document_id
-ORDER BY near.distance, near.tenant, near.document_id, near.ordinal
-
--- whole_search --
--- An HNSW index goes on looking until the limit is met, also behind a filter; for this transaction alone.
-SELECT set_config('hnsw.iterative_scan', 'strict_order', true)
-
 -- estimates --
 -- Rows as the last ANALYZE or VACUUM saw them; -1 where there was none yet.
 SELECT (SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass($1)) AS documents,

@@ -406,3 +406,30 @@ class TestPgVector(StoreContract):
         async with PgVectorStore(StoreSettings(dsn=SecretStr(database))) as store:
             await store.create(FINGERPRINT)
             yield store
+    @pytest.mark.parametrize(
+        ("where", "found"),
+        [
+            ((), ["a", "b", "c", "d"]),
+            (['{"n": 1}'], ["a"]),
+            (['{"n": "1"}'], ["b"]),
+            (['{"n": 1}', '{"n": "1"}'], ["a", "b"]),
+            (['{"deep": {"er": true}}'], ["a"]),
+            (['{"deep": {"er": true}, "n": "1"}'], []),
+            (['{"tags": ["y"]}'], ["b"]),
+            (['{"tags": "y"}'], []),
+            (['{"none": null}'], ["b"]),
+            (["{}"], ["a", "b", "c"]),
+        ],
+    )
+    async def test_a_search_sees_only_documents_whose_metadata_contains_what_is_asked_for(
+        self, store: Store, where: list[str], found: list[str]
+    ) -> None:
+        await write(
+            store,
+            put("a", "one", origin=at(1), metadata='{"n": 1, "deep": {"er": true, "and": 2}}'),
+            put("b", "two", origin=at(2), metadata='{"n": "1", "tags": ["x", "y"], "none": null}'),
+            put("c", "three", origin=at(3), metadata="{}"),
+            put("d", "four", origin=at(4)),
+        )
+        assert sorted(hit.id for hit in await store.search(vector("one"), limit=9, where=where)) == found
+
