@@ -152,6 +152,7 @@ class Worker:
 
         async def see_the_index() -> None:
             see_that_it_fits(await store.about(), self.fingerprint, settings.store.index)
+            await store.see_that_it_is_up_to_date()
 
         for step in (see_the_index, dead_letters.open, source.start):
             failures = 0

@@ -150,6 +150,14 @@ async def read_about(connection: Connection, index: str) -> Fingerprint | None:
     return None if row is None else Fingerprint(**dict(row))
 
 
+async def unapplied(connection: Connection, index: str) -> list[str]:
+    """Return the migrations that an index has not gone through, by name."""
+    names = {migration.number: f"{migration.number:04}_{migration.name}" for migration in sql.migrations()}
+    queries = sql.queries({"index": sql.identifier(index), "vector_schema": ""})
+    rows = await connection.fetch(queries["unapplied_migrations"], list(names))
+    return [names[row["number"]] for row in rows]
+
+
 def describe(fingerprint: Fingerprint) -> str:
     """Write a fingerprint in a few words."""
     return (

@@ -4,7 +4,7 @@ For trying the pipeline out and for tests of what stands before a store. It pass
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import numpy as np
@@ -25,6 +25,7 @@ from schemas.index import (
     Standing,
 )
 from schemas.orders import Order
+from schemas.spending import DaySpent, Spent
 
 _DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, ChangeKind.DELETE: Outcome.DELETED}
 _SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
@@ -48,6 +49,7 @@ class MemoryStore:
         self._rows: dict[DocumentKey, Row] = {}
         self._positions: dict[tuple[str, str], dict[int, int]] = {}
         self._orders: dict[str, Order] = {}
+        self._spent: dict[tuple[date, str], Spent] = {}
 
     def __repr__(self) -> str:
         return f"<MemoryStore {len(self._rows)} documents>"
@@ -99,6 +101,19 @@ class MemoryStore:
     async def orders(self, names: Sequence[str]) -> list[Order]:
         """Return the orders of these names that were ever given."""
         return [self._orders[name] for name in names if name in self._orders]
+
+    async def spend(self, amounts: Mapping[str, Spent]) -> Spent:
+        """Add to what tenants have spent today; return what all of them have."""
+        today = datetime.now(UTC).date()
+        for tenant, amount in amounts.items():
+            self._spent[today, tenant] = self._spent.get((today, tenant), Spent()) + amount
+        return sum((spent for (day, _), spent in self._spent.items() if day == today), Spent())
+
+    async def spent(self, days: int) -> list[DaySpent]:
+        """Return what was spent in the last *days* days, of which today is one, the newest first."""
+        first = datetime.now(UTC).date() - timedelta(days=days - 1)
+        rows = [DaySpent(day, tenant, spent) for (day, tenant), spent in self._spent.items() if day >= first]
+        return sorted(rows, key=lambda row: (-row.day.toordinal(), row.tenant))
 
     async def about(self) -> Fingerprint | None:
         """Return the fingerprint of the index, or None if there is no index."""

@@ -6,7 +6,7 @@ from typing import Self
 
 import asyncpg
 
-from consumers.stores.columns import standings_of
+from consumers.stores.columns import numbers, standings_of, texts
 from consumers.stores.connections import Connection, Connections
 from consumers.stores.errors import AT_ONCE, translated
 from consumers.stores.group import GroupWrite, Leaves, stored_ordinals
@@ -18,6 +18,7 @@ from schemas.errors import StoreMisconfigured
 from schemas.index import Candidate, Change, Counts, DocumentKey, Fingerprint, Hit, Outcome, Standing
 from schemas.orders import Order
 from schemas.settings import StoreSettings
+from schemas.spending import DaySpent, Spent
 
 _ATTEMPTS_AT_ONCE = 4
 _COUNTED_EXACTLY = 100_000
@@ -59,6 +60,7 @@ class PgVectorStore:
         """
         if not self._settings.ddl:
             if await self.about() == fingerprint:
+                await self.see_that_it_is_up_to_date()
                 return []
             raise StoreMisconfigured(
                 f"The index {self._settings.index} is not there as the settings say, and store.ddl is false: have a "
@@ -140,6 +142,38 @@ class PgVectorStore:
                 rows = await connection.fetch(self._queries["orders"], list(names))
         return [Order(*row) for row in rows]
 
+    async def spend(self, amounts: Mapping[str, Spent]) -> Spent:
+        """Add to what tenants have spent today; return what all of them have, in one round trip."""
+        added = amounts.values()
+        with translated():
+            async with self._connections.one() as connection:
+                row = await connection.fetchrow(
+                    self._queries["spend"],
+                    texts(list(amounts)),
+                    numbers([one.tokens for one in added]),
+                    numbers([one.texts for one in added]),
+                    texts([str(one.money) for one in added]),
+                )
+        return Spent() if row is None else Spent(*row)
+
+    async def spent(self, days: int) -> list[DaySpent]:
+        """Return what was spent in the last *days* days, of which today is one, the newest first."""
+        with translated():
+            async with self._connections.one() as connection:
+                rows = await connection.fetch(self._queries["spent"], days)
+        return [DaySpent(day, tenant, Spent(*amounts)) for day, tenant, *amounts in rows]
+
+    async def see_that_it_is_up_to_date(self) -> None:
+        """Raise StoreMisconfigured where the index has not gone through every migration that this program needs."""
+        with translated():
+            async with self._connections.plain() as connection:
+                missing = await unapplied(connection, self._settings.index)
+        if missing:
+            raise StoreMisconfigured(
+                f"The index {self._settings.index} lacks {', '.join(missing)}: run headrace init, which applies "
+                "migrations, or with store.ddl = false have a DBA run the SQL that it prints."
+            )
+
     async def about(self) -> Fingerprint | None:
         """Return the fingerprint of the index, or None if there is no index."""
         with translated():
@@ -161,6 +195,7 @@ class PgVectorStore:
         *ef* is how many candidates an HNSW index keeps at a time; *exact* compares every row, without any index.
         """
         [query] = stored_form([vector], self._settings.vector_type)
+        wanted = Wanted(limit, tenant, where, ef, exact)
         with translated():
             async with self._connections.one() as connection, connection.transaction(readonly=True):
                 schema = sql.identifier(self._connections.vector_schema)
@@ -180,4 +215,3 @@ class PgVectorStore:
                     rows = await connection.fetchval(self._queries["count_documents"])
                     chunks = await connection.fetchval(self._queries["count_chunks"])
         return Counts(documents=max(rows - tombstones, 0), chunks=chunks, tombstones=tombstones, estimated=estimated)
-        wanted = Wanted(limit, tenant, where, ef, exact)

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from schemas.index import Candidate, Change, Counts, DocumentKey, Fingerprint, Hit, Outcome, Standing
 from schemas.orders import Order
+from schemas.spending import DaySpent, Spent
 
 
 class Store(Protocol):
@@ -39,6 +40,15 @@ class Store(Protocol):
 
     async def orders(self, names: Sequence[str]) -> list[Order]:
         """Return the orders of these names that were ever given."""
+
+    async def spend(self, amounts: Mapping[str, Spent]) -> Spent:
+        """Add to what tenants have spent today; return what all of them have. With nothing to add this only asks.
+
+        The day is that of UTC by the store's clock. Done again after StoreUnavailable it may count twice, never less.
+        """
+
+    async def spent(self, days: int) -> list[DaySpent]:
+        """Return what was spent in the last *days* days, of which today is one, the newest first."""
 
     async def about(self) -> Fingerprint | None:
         """Return the fingerprint of the index, or None if there is no index."""

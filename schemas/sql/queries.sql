@@ -27,6 +27,12 @@ CREATE TABLE IF NOT EXISTS {index}.migrations (
 -- applied_migrations --
 SELECT number FROM {index}.migrations
 
+-- unapplied_migrations --
+-- Which of these numbers an index has not gone through.
+SELECT number FROM unnest($1::integer[]) AS k(number)
+WHERE NOT EXISTS (SELECT FROM {index}.migrations AS m WHERE m.number = k.number)
+ORDER BY number
+
 -- about --
 SELECT provider, model, dimensions, vector_type, chunking, tokenizer FROM {index}.about
 

@@ -1,6 +1,7 @@
 """What every store promises, held against the real one and its twin in memory."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from schemas.errors import RowRejected, StoreMisconfigured
 from schemas.index import Change, ChunkRow, Counts, Outcome, Standing
 from schemas.messages import Origin
 from schemas.settings import StoreSettings
+from schemas.spending import Spent
 from tests.contract.changes import (
     CREATED,
     FINGERPRINT,
@@ -53,6 +55,19 @@ class StoreContract:
         [after] = await store.orders(["pause/g"])
         assert [(one.value, one.by) for one in (before, after)] == [("yes", "ann"), ("no", "bob")]
         assert before.at < after.at
+
+    # What was spent
+
+    async def test_what_is_spent_adds_up_over_calls_and_tenants(self, store: Store) -> None:
+        assert await store.spend({}) == Spent()
+        await store.spend({"b": Spent(10, 1, Decimal("0.1")), "a": Spent(5, 2)})
+        assert await store.spend({"a": Spent(1, 1, Decimal("0.2"))}) == Spent(16, 4, Decimal("0.3"))
+        assert await store.spend({}) == Spent(16, 4, Decimal("0.3"))
+        rows = await store.spent(1)
+        assert [(row.tenant, row.spent) for row in rows] == [
+            ("a", Spent(6, 3, Decimal("0.2"))),
+            ("b", Spent(10, 1, Decimal("0.1"))),
+        ]
 
     # What a look-up says
 

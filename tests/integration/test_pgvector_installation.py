@@ -1,6 +1,7 @@
 """An index comes to be once, whoever asks and however often, or it is said what an operator has to do."""
 
 import asyncio
+import unittest.mock
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,8 +15,10 @@ from schemas import sql as statements
 from schemas.errors import StoreMisconfigured
 from schemas.index import Outcome
 from schemas.settings import StoreSettings
+from schemas.spending import Spent
 from tests.contract.changes import FINGERPRINT, at, put, texts
 
+MIGRATIONS = statements.migrations()
 COLUMNS = """
 SELECT table_schema, table_name, column_name, data_type, is_nullable, collation_name, column_default
 FROM information_schema.columns
@@ -207,3 +210,53 @@ class Role:
 
     async def __aexit__(self, *_: object) -> None:
         await self._sql.execute(f"DROP ROLE {self._name}")
+
+
+async def test_an_index_of_an_earlier_version_says_what_it_lacks_and_keeps_its_rows_through_init(
+    database: str,
+) -> None:
+    async with store_in(database) as store:
+        with unittest.mock.patch.object(statements, "migrations", return_value=MIGRATIONS[:1]):
+            await store.create(FINGERPRINT)
+        await store.write([put("a", "text", origin=at(1))])
+        with pytest.raises(StoreMisconfigured, match="0002_spending: run headrace init"):
+            await store.see_that_it_is_up_to_date()
+        async with store_in(database, ddl=False) as unable:
+            with pytest.raises(StoreMisconfigured, match="0002_spending"):
+                await unable.create(FINGERPRINT)
+        assert await store.create(FINGERPRINT) == ["applied migration 0002_spending"]
+        await store.see_that_it_is_up_to_date()
+        assert await texts(store, "a") == ["text"]
+        assert await store.create(FINGERPRINT) == []
+
+
+async def test_the_script_for_a_dba_brings_an_index_of_an_earlier_version_up_to_date(
+    database: str, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with store_in(database) as store:
+        with unittest.mock.patch.object(statements, "migrations", return_value=MIGRATIONS[:1]):
+            await store.create(FINGERPRINT)
+        await sql.execute(store.ddl_script(FINGERPRINT))
+        await store.see_that_it_is_up_to_date()
+
+
+async def test_days_of_spending_are_those_of_the_database_and_end_where_they_were_asked_to(
+    database: str, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with store_in(database) as store:
+        await store.create(FINGERPRINT)
+        await store.spend({"a": Spent(7, 1)})
+        await sql.execute("UPDATE docs.spent SET day = day - 1")
+        assert await store.spend({"a": Spent(1, 1)}) == Spent(1, 1)
+        assert [row.spent.tokens for row in await store.spent(1)] == [1]
+        assert [row.spent.tokens for row in await store.spent(2)] == [1, 7]
+
+
+async def test_nothing_spent_is_lost_where_many_spend_at_once(database: str) -> None:
+    async with store_in(database) as store:
+        await store.create(FINGERPRINT)
+        tenants = ["b", "a", "c"]
+        await asyncio.gather(
+            *(store.spend({tenant: Spent(1, 1) for tenant in tenants[n % 3 :] + tenants[: n % 3]}) for n in range(30))
+        )
+        assert await store.spend({}) == Spent(90, 90)
