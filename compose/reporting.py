@@ -5,6 +5,7 @@ import socket
 import time
 
 from compose.service import Worker
+from consumers.core.conditions import Condition
 from consumers.core.state import Facts, decide
 from consumers.pipeline import Pipeline
 from consumers.telemetry.tally import Tally
@@ -63,12 +64,13 @@ class Reporter:
     def _facts(self) -> Facts:
         worker, pipeline, now = self._worker, self._worker.pipeline, time.monotonic()
         if pipeline is None:
+            away = worker.away_because
             return Facts(
-                started=False,
+                started=away is not None,
                 starting_because=worker.starting_because,
                 draining=False,
                 rebalancing=True,
-                condition=None,
+                condition=None if away is None else Condition(State.PAUSED, away, now, holds=True),
                 waiting={},
                 stuck_after_s=worker.settings.worker.stuck_after_s,
                 busy=False,

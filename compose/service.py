@@ -10,6 +10,7 @@ from consumers.core.backoff import backoff
 from consumers.core.chunking import Chunker, describe
 from consumers.core.decoding import origin_of
 from consumers.core.flight import Cause, Flight
+from consumers.core.standing_orders import ORDERS_EVERY_S, StandingOrders
 from consumers.kafka.source import Ledger, Source
 from consumers.pipeline import Parts, Pipeline
 from consumers.providers.openai import OpenAIProvider
@@ -102,6 +103,7 @@ class Worker:
     """One worker process: its parts, opened in order and closed in reverse, and the pipeline they make.
 
     ``run`` waits for parts that do not answer yet, with the reason in ``starting_because``, and goes on by itself.
+    While an operator keeps the group's workers away, ``away_because`` says so: nothing is open then but the store.
     """
 
     def __init__(self, settings: Settings, observe: Observer) -> None:
@@ -110,6 +112,7 @@ class Worker:
         self.fingerprint = fingerprint_of(settings)
         self.pipeline: Pipeline | None = None
         self.starting_because = "connecting"
+        self.away_because: str | None = None
         self._observe = observe
         self._stop = asyncio.Event()
         try:
@@ -124,15 +127,19 @@ class Worker:
             self.pipeline.stop()
 
     async def run(self, *, until_caught_up: bool = False) -> None:
-        """Work until stopped."""
-        async with AsyncExitStack() as opened:
-            pipeline = await self._open(opened)
-            if pipeline is None:
-                return
-            self.pipeline = pipeline
-            if self._stop.is_set():
-                pipeline.stop()
-            await pipeline.run(until_caught_up=until_caught_up)
+        """Work until stopped; when sent away from the group, leave it, and open everything anew when called back."""
+        while not self._stop.is_set():
+            async with AsyncExitStack() as opened:
+                pipeline = await self._open(opened)
+                if pipeline is None:
+                    return
+                self.pipeline = pipeline
+                if self._stop.is_set():
+                    pipeline.stop()
+                await pipeline.run(until_caught_up=until_caught_up)
+                if pipeline.sent_away is None:
+                    return
+                self.away_because, self.pipeline = pipeline.sent_away, None
 
     async def _open(self, opened: AsyncExitStack) -> Pipeline | None:
         """Open every part, each as often as it takes; None when told to stop meanwhile."""
@@ -147,14 +154,22 @@ class Worker:
         ledger = Ledger(
             load=lambda: store.load_positions(group, topic),
             save=lambda positions: store.save_positions(group, topic, positions),
+            has_documents=store.has_documents,
         )
         source = Source(settings, self.fingerprint.digest, ledger, self._observe)
 
         async def see_the_index() -> None:
             see_that_it_fits(await store.about(), self.fingerprint, settings.store.index)
-            await store.see_that_it_is_up_to_date()
 
-        for step in (see_the_index, dead_letters.open, source.start):
+        async def stay_away() -> None:
+            standing = StandingOrders(group)
+            while not self._stop.is_set():
+                self.away_because = standing.read(await store.orders(standing.names)).away
+                if self.away_because is None:
+                    return
+                await self._wait(ORDERS_EVERY_S)
+
+        for step in (see_the_index, stay_away, dead_letters.open, source.start):
             failures = 0
             while not self._stop.is_set():
                 try:

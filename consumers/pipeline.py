@@ -12,7 +12,7 @@ from consumers.core.conditions import Conditions
 from consumers.core.flight import Cause, Flight
 from consumers.core.rate import Backlog, share_of
 from consumers.core.shared import Shared
-from consumers.core.standing_orders import StandingOrders
+from consumers.core.standing_orders import ORDERS_EVERY_S, StandingOrders
 from consumers.embedding import Embedding
 from consumers.intake import Intake
 from consumers.kafka.source import Source
@@ -25,7 +25,6 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
 from schemas.events import Observer, Revoked
 from schemas.index import Fingerprint
-from schemas.orders import pause_of, resume_of
 from schemas.settings import Settings
 from schemas.status import State
 
@@ -34,7 +33,6 @@ WRITERS = 2
 LOOK_S = 0.005
 LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
-ORDERS_EVERY_S = 2.0
 SHARE_EVERY_S = 5.0
 OTHERS_EVERY_S = 2.0
 
@@ -53,8 +51,9 @@ class Parts:
 class Pipeline:
     """One worker: everything between a poll and a commit.
 
-    ``run`` works until ``stop`` is called or ``until_caught_up`` is reached, then drains: calls that were sent, and
-    the writes they feed, are waited for, and what is resolved is committed.
+    ``run`` works until ``stop`` is called, ``until_caught_up`` is reached or an operator sends the group away, then
+    drains: calls that were sent, and the writes they feed, are waited for, and what is resolved is committed.
+    ``sent_away`` is the operator's word where that was why.
     """
 
     def __init__(
@@ -71,6 +70,7 @@ class Pipeline:
         self.source = source = parts.source
         self._store = parts.store
         self.draining = False
+        self.sent_away: str | None = None
         self._settings = settings
         self._stop = asyncio.Event()
         self._mended = asyncio.Event()
@@ -144,15 +144,18 @@ class Pipeline:
         self._stop.set()
 
     async def _follow_orders(self) -> None:
-        """Do what an operator wants of the group: pause, or go on and try again what is blocked."""
-        group = self._settings.group
-        names, standing = [pause_of(group), resume_of(group)], StandingOrders(group)
+        """Do what an operator wants of the group: pause, go on and try again what is blocked, or leave it."""
+        standing = StandingOrders(self._settings.group)
         while True:
             try:
-                wanted = standing.read(await self._store.orders(names))
+                wanted = standing.read(await self._store.orders(standing.names))
             except (StoreError, ConfigurationError):
                 await asyncio.sleep(ORDERS_EVERY_S)  # whoever writes to the index tells what is wrong with it
                 continue
+            if wanted.away is not None and not self._stop.is_set():
+                self.sent_away = wanted.away
+                self.stop()
+                return
             if wanted.paused is None:
                 self.shared.conditions.clear("operator")
             else:

@@ -24,3 +24,13 @@ def pause_of(group: str) -> str:
 def resume_of(group: str) -> str:
     """Return the name of the order whose time says when a group was last told to go on."""
     return f"resume/{group}"
+
+
+def leave_of(group: str) -> str:
+    """Return the name of the order that every worker keeps out of its group while it is ``yes``."""
+    return f"leave/{group}"
+
+
+def reset_of(group: str, number: str) -> str:
+    """Return the name under which the index remembers a reset of a group's offsets."""
+    return f"reset/{group}/{number}"

@@ -75,6 +75,9 @@ class ProviderSettings(Section):
     rpm: Positive | None = Field(default=None, description="requests a minute")
     tpm: Positive | None = Field(default=None, description="tokens a minute")
     quota_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    price_per_million_tokens: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="for estimates, in any currency"
+    )
 
 
 class StoreSettings(Section):

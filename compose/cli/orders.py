@@ -7,7 +7,7 @@ from compose.cli.console import print_json, stdout
 from compose.cli.options import Json, configured
 from compose.service import see_that_it_exists
 from consumers.stores.pgvector import PgVectorStore
-from schemas.orders import NO, YES, pause_of, resume_of
+from schemas.orders import NO, YES, leave_of, pause_of, resume_of
 from schemas.settings import Settings
 
 
@@ -29,14 +29,16 @@ async def pause(as_json: Json = False) -> None:  # noqa: FBT002 - a flag
 async def resume(as_json: Json = False) -> None:  # noqa: FBT002 - a flag
     """Let every worker of the group go on, after a pause, a flood of dead letters, or a cause that was mended.
 
-    Dead letters that a flood held are written, and what is blocked is tried again at once.
+    Dead letters that a flood held are written, what is blocked is tried again at once, and workers that
+    `headrace offsets` has sent out of the group join it again.
 
     Examples:
         headrace resume
         headrace resume --json
     """
     settings = configured("store.dsn").settings
-    await _order(settings, {pause_of(settings.group): NO, resume_of(settings.group): YES})
+    group = settings.group
+    await _order(settings, {pause_of(group): NO, leave_of(group): NO, resume_of(group): YES})
     _say(settings, "resumed", "goes on within two seconds", as_json=as_json)
 
 

@@ -4,6 +4,7 @@ Kafka keeps one position per group and partition, the index another: each commit
 the two differ, this decides which is right.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -11,6 +12,12 @@ from typing import Literal
 from schemas.errors import IndexMismatch
 
 OWNER = "headrace"
+OPERATOR = "headrace-reset"
+"""What our own resets carry: a worker follows them as it follows those of any other tool."""
+
+FILL = "`headrace offsets reset --to earliest --execute`"
+GO_ON = "`headrace offsets reset --to current --execute`"
+"""What mends a group whose positions are not of this index: read the topic from its start, or go on where it is."""
 
 
 class Because(StrEnum):
@@ -55,6 +62,26 @@ def commit_metadata(index: str, digest: str) -> str:
     return f"{OWNER}/{index}/{digest}"
 
 
+def reset_metadata(number: str) -> str:
+    """Return what the commits of a reset carry."""
+    return f"{OPERATOR}/{number}"
+
+
+def index_of(metadata: str) -> str | None:
+    """Return the index whose worker wrote a commit; None where no worker did."""
+    owner, _, rest = metadata.partition("/")
+    return rest.partition("/")[0] if owner == OWNER else None
+
+
+def see_that_the_index_knows(index: str, committed: Iterable[str]) -> None:
+    """Raise IndexMismatch where an index without documents and positions meets commits of its own workers."""
+    if any(index_of(metadata) == index for metadata in committed):
+        raise IndexMismatch(
+            f"the group has committed positions of which the index {index!r} knows nothing, and it holds no document: "
+            f"{FILL} fills it from the start of the topic, {GO_ON} takes what comes from now on"
+        )
+
+
 def start_of(facts: PartitionFacts, index: str, *, policy: Literal["earliest", "latest"], group_is_new: bool) -> Start:
     """Decide where to begin. Raises IndexMismatch where the group belongs to another index."""
     expected, because = _expected(facts, index, policy=policy, group_is_new=group_is_new)
@@ -72,13 +99,14 @@ def _expected(
         if not group_is_new:
             return facts.log_start, Because.ADDED
         return (facts.log_start if policy == "earliest" else facts.log_end), Because.POLICY
-    owner, _, rest = facts.metadata.partition("/")
-    if owner != OWNER:
+    theirs = index_of(facts.metadata)
+    if theirs is None:
         return facts.committed, Because.COMMITTED
-    if (theirs := rest.partition("/")[0]) != index:
+    if theirs != index:
         raise IndexMismatch(
             f"the group's position belongs to the index {theirs!r}, this worker writes to {index!r}: "
-            f"give each index its own kafka.group, or set store.index = {theirs!r}"
+            f"give each index its own kafka.group, or set store.index = {theirs!r}, or take the group over: "
+            f"{FILL} fills {index!r} from the start of the topic, {GO_ON} takes what comes from now on"
         )
     known = facts.log_start if facts.stored is None else facts.stored
     return (known, Because.REWOUND) if known < facts.committed else (facts.committed, Because.COMMITTED)

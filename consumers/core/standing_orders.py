@@ -4,24 +4,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.orders import YES, Order, pause_of, resume_of
+from schemas.orders import YES, Order, leave_of, pause_of, resume_of
+
+ORDERS_EVERY_S = 2.0
+"""How often a worker asks for its orders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``paused`` is who wants a pause and since when, or None; ``resume`` says that a resume is new."""
+    """What an operator wants now.
+
+    ``paused`` is who wants a pause and since when, or None; ``away`` the same of leaving the group; ``resume`` says
+    that a resume is new.
+    """
 
     paused: str | None
     resume: bool
+    away: str | None
 
 
 class StandingOrders:
     """Compare what is read with what was read before: a resume counts once, and only if it came after our start."""
 
-    __slots__ = ("_group", "_resumed_at", "_seen")
+    __slots__ = ("_group", "_resumed_at", "_seen", "names")
 
     def __init__(self, group: str) -> None:
         self._group = group
+        self.names = (pause_of(group), resume_of(group), leave_of(group))
         self._seen = False
         self._resumed_at: datetime | None = None
 
@@ -32,7 +41,14 @@ class StandingOrders:
         told_at = None if resume is None else resume.at
         new = self._seen and told_at != self._resumed_at
         self._seen, self._resumed_at = True, told_at
-        paused = None
-        if pause is not None and pause.value == YES:
-            paused = f"paused by {pause.by} at {pause.at:%Y-%m-%d %H:%M:%S %Z}; `headrace resume` goes on"
-        return Wanted(paused, new)
+        return Wanted(
+            _told("paused", "goes on", pause),
+            new,
+            _told("out of the group, as told", "lets it join again", by_name.get(leave_of(self._group))),
+        )
+
+
+def _told(what: str, then: str, order: Order | None) -> str | None:
+    if order is None or order.value != YES:
+        return None
+    return f"{what} by {order.by} at {order.at:%Y-%m-%d %H:%M:%S %Z}; `headrace resume` {then}"

@@ -67,10 +67,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What the index remembers of our commits: the store's two methods, bound to one group and topic."""
+    """What the index remembers of our commits: methods of the store, bound to one group and topic."""
 
     load: Callable[[], Awaitable[Mapping[int, int]]]
     save: Callable[[Mapping[int, int]], Awaitable[None]]
+    has_documents: Callable[[], Awaitable[bool]]
 
 
 class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
@@ -219,7 +220,10 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         """Decide where each partition starts, seek there, and only then track."""
         places = self._places(due)
         try:
-            starts = await find_starts(self._consumer, self._settings, places, await self._ledger.load())
+            ledger = self._ledger
+            starts = await find_starts(
+                self._consumer, self._settings, places, await ledger.load(), ledger.has_documents
+            )
         except Exception:
             # Nobody is to expel us as silent while we wait for Kafka or the index.
             self._consumer.pause(*(place for place in places if place in self._consumer.assignment()))

@@ -1,12 +1,12 @@
 """Where does Kafka say that reading begins? Asks the broker; ``core/positions`` decides."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from consumers.core.positions import PartitionFacts, Start, start_of
+from consumers.core.positions import PartitionFacts, Start, see_that_the_index_knows, start_of
 from producers.connection import client_options
 from producers.errors import broker_errors
 from schemas.errors import BrokerUnavailable
@@ -18,16 +18,19 @@ async def find_starts(
     settings: Settings,
     places: Iterable[TopicPartition],
     stored: Mapping[int, int],
+    has_documents: Callable[[], Awaitable[bool]],
 ) -> dict[TopicPartition, tuple[Start, int]]:
     """Return for each place where to start, and its end offset.
 
-    *stored* is what the index remembers of our commits. Raises BrokerUnavailable, BrokerMisconfigured, and
-    IndexMismatch where the group belongs to another index.
+    *stored* is what the index remembers of our commits; where that is nothing, *has_documents* tells whether it is
+    empty. Raises BrokerUnavailable, BrokerMisconfigured, and IndexMismatch where the group belongs to another index.
     """
     wanted = list(places)
     if not wanted:
         return {}
     committed = await committed_offsets(settings)
+    if not stored and not await has_documents():
+        see_that_the_index_knows(settings.store.index, [committed[place][1] for place in wanted if place in committed])
     with broker_errors("finding where to start"):
         for place in wanted:
             if place not in committed and await consumer.committed(place) is not None:

@@ -3,7 +3,7 @@
 For trying the pipeline out and for tests of what stands before a store. It passes the same contract tests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -92,6 +92,15 @@ class MemoryStore:
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:
         """Return what save_positions remembered."""
         return dict(self._positions.get((group, topic), {}))
+
+    async def forget_positions(self, group: str, topic: str, partitions: Collection[int]) -> None:
+        """Know nothing of these partitions."""
+        for partition in partitions:
+            self._positions.get((group, topic), {}).pop(partition, None)
+
+    async def has_documents(self) -> bool:
+        """Say whether the index holds anything, tombstones included."""
+        return bool(self._rows)
 
     async def give_orders(self, orders: Mapping[str, str], by: str) -> None:
         """Write what an operator wants, by name."""

@@ -1,6 +1,6 @@
 """How are documents kept in PostgreSQL with pgvector?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -128,6 +128,18 @@ class PgVectorStore:
             async with self._connections.one() as connection:
                 rows = await connection.fetch(self._queries["load_positions"], group, topic)
         return {row["partition"]: row["next_offset"] for row in rows}
+
+    async def forget_positions(self, group: str, topic: str, partitions: Collection[int]) -> None:
+        """Know nothing of these partitions."""
+        with translated():
+            async with self._connections.one() as connection:
+                await connection.execute(self._queries["forget_positions"], group, topic, sorted(partitions))
+
+    async def has_documents(self) -> bool:
+        """Say whether the index holds anything, tombstones included."""
+        with translated():
+            async with self._connections.one() as connection:
+                return bool(await connection.fetchval(self._queries["has_documents"]))
 
     async def give_orders(self, orders: Mapping[str, str], by: str) -> None:
         """Write what an operator wants, by name; all of it at once."""

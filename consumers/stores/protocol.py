@@ -1,6 +1,6 @@
 """What is a vector store to us?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from schemas.index import Candidate, Change, Counts, DocumentKey, Fingerprint, Hit, Outcome, Standing
@@ -34,6 +34,12 @@ class Store(Protocol):
 
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:
         """Return what save_positions remembered."""
+
+    async def forget_positions(self, group: str, topic: str, partitions: Collection[int]) -> None:
+        """Know nothing of these partitions, as before their first save_positions."""
+
+    async def has_documents(self) -> bool:
+        """Say whether the index holds anything, be it the tombstone of what was deleted."""
 
     async def give_orders(self, orders: Mapping[str, str], by: str) -> None:
         """Write what an operator wants, by name; all of it at once."""

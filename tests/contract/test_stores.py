@@ -372,6 +372,19 @@ class StoreContract:
         assert await store.load_positions("g", "t") == {0: 5, 1: 3, 2: 1}
         assert await store.load_positions("g", "unknown") == {}
 
+    async def test_forgotten_positions_are_as_if_they_had_never_been_saved(self, store: Store) -> None:
+        await store.save_positions("g", "t", {0: 5, 1: 7})
+        await store.save_positions("g", "other", {0: 9})
+        await store.forget_positions("g", "t", {0, 3})
+        await store.forget_positions("unknown", "t", {0})
+        assert await store.load_positions("g", "t") == {1: 7}
+        assert await store.load_positions("g", "other") == {0: 9}
+
+    async def test_an_index_has_documents_from_the_first_on_be_it_a_tombstone(self, store: Store) -> None:
+        assert not await store.has_documents()
+        await store.write([delete("a", origin=at(1))])
+        assert await store.has_documents()
+
     async def test_the_index_says_what_it_holds_and_refuses_to_be_another(self, store: Store) -> None:
         assert isinstance(store, MemoryStore | PgVectorStore)
         assert await store.about() == FINGERPRINT

@@ -51,6 +51,10 @@ class StorePort:
         await self._world.ask_store("positions")
         return await self._world.store.load_positions(group, topic)
 
+    async def has_documents(self) -> bool:
+        await self._world.ask_store("documents")
+        return await self._world.store.has_documents()
+
     def __getattr__(self, name: str) -> object:
         """Leave what a pipeline never asks for to the store in memory."""
         return getattr(self._world.store, name)

@@ -39,6 +39,7 @@ class Worker:
         ledger = Ledger(
             load=lambda: store.load_positions(group, topic),
             save=lambda positions: store.save_positions(group, topic, positions),
+            has_documents=store.has_documents,
         )
         fingerprint = fingerprint_of(settings)
         source = Source(settings, fingerprint.digest, ledger, self._observe)

@@ -208,6 +208,9 @@ class World:
         for known in self.truth._all():
             known.settled = id(known) in settled
         self.say("restored")
+        if not (self.store._rows or any(self.store._positions.values())):
+            # An empty index refuses the positions of its workers: the operator does what the refusal says.
+            self.reset_offsets(dict.fromkeys(self.broker.committed, 0))
 
     async def ask_store(self, what: str) -> None:
         """Reach the database, or do not."""

@@ -27,7 +27,7 @@ class OnePoll(Source):
     """A topic with one message, which a first poll returns."""
 
     def __init__(self, message: Message) -> None:
-        super().__init__(Settings(), "digest", Ledger(positions, forget), lambda _: None)
+        super().__init__(Settings(), "digest", Ledger(positions, forget, has_documents), lambda _: None)
         self._deliveries = [[Delivery(PartitionTracker(0, 0), [message])]]
 
     async def poll(self, max_records: int = 1) -> list[Delivery]:
@@ -43,6 +43,10 @@ async def positions() -> dict[int, int]:
 
 async def forget(_: object) -> None:
     return None
+
+
+async def has_documents() -> bool:
+    return False
 
 
 def message(text: str) -> Message:
