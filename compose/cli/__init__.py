@@ -43,6 +43,7 @@ COMMANDS = (
     Command("run", "run", "run", "Run the worker: topic to vectors."),
     Command("publish", "publish", "publish", "Publish files, folders or standard input."),
     Command("search", "search", "search", "Find the nearest chunks."),
+    Command("export", "export", "export", "Write vectors to memory-mapped files."),
     Command("status", "status", "status", "Show lag, rates and states."),
     Command("pause", "orders", "pause", "Let a whole group take nothing in."),
     Command("resume", "orders", "resume", "Let a whole group go on."),

@@ -22,7 +22,7 @@ WHERE ($1::text IS NULL OR c.tenant = $1) AND ($2::jsonb[] IS NULL OR d.metadata
 
 -- rows --
 -- The chunks in the order of their key with what belongs to them, behind the document ($3, $4) if there is one.
-SELECT c.tenant, c.document_id, c.ordinal, d.revision, d.version,
+SELECT c.tenant, c.document_id, c.ordinal, d.revision, d.chunk_count, d.version,
        d.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp,
        d.title, d.metadata, CASE WHEN $5::boolean THEN c.text END AS text, c.embedding
 FROM {index}.chunks AS c
@@ -37,23 +37,3 @@ SELECT tenant, id, revision, origin_topic, origin_partition, origin_offset, orig
 FROM {index}.documents AS d
 WHERE chunk_count > 0 AND ($1::text IS NULL OR tenant = $1) AND ($2::jsonb[] IS NULL OR metadata @> ANY ($2))
 ORDER BY tenant, id
-
--- count_live --
-SELECT count(*) FROM {index}.documents WHERE tenant = $1 AND deleted_at IS NULL
-
--- live_ids --
--- The documents of a tenant behind an id, a page at a time; written by records up to a time.
-SELECT id
-FROM {index}.documents
-WHERE tenant = $1 AND deleted_at IS NULL AND id > $2
-ORDER BY id
-LIMIT $3
-
--- live_among --
-SELECT count(*)
-FROM unnest($2::text[]) AS asked (id)
-CROSS JOIN LATERAL (
-    SELECT FROM {index}.documents AS stored
-    WHERE stored.tenant = $1 AND stored.id = asked.id AND stored.deleted_at IS NULL
-    LIMIT 1
-) AS found
