@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from consumers.core.budget import InFlightBudget
 from consumers.core.chunking import Chunker
@@ -12,6 +13,7 @@ from consumers.core.conditions import Conditions
 from consumers.core.flight import Cause, Flight
 from consumers.core.rate import Backlog, share_of
 from consumers.core.shared import Shared
+from consumers.core.spending import daily_budget, daily_limits
 from consumers.core.standing_orders import ORDERS_EVERY_S, StandingOrders
 from consumers.embedding import Embedding
 from consumers.intake import Intake
@@ -25,6 +27,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
 from schemas.events import Observer, Revoked
 from schemas.index import Fingerprint
+from schemas.orders import Allowance
 from schemas.settings import Settings
 from schemas.status import State
 
@@ -34,6 +37,7 @@ LOOK_S = 0.005
 LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
 SHARE_EVERY_S = 5.0
+LEDGER_EVERY_S = 1.0
 OTHERS_EVERY_S = 2.0
 
 
@@ -66,7 +70,7 @@ class Pipeline:
     ) -> None:
         """Wire the stages; *letter* writes the dead letter of a flight."""
         budget = InFlightBudget(settings.worker.in_flight_bytes, settings.worker.in_flight_documents)
-        self.shared = shared = Shared(budget, Conditions(), observe)
+        self.shared = shared = Shared(budget, Conditions(), observe, daily_budget(settings.provider))
         self.source = source = parts.source
         self._store = parts.store
         self.draining = False
@@ -134,6 +138,7 @@ class Pipeline:
         yield "dead-letters", self.settling.send_dead_letters()
         yield "commit", self.settling.commit_at_intervals()
         yield "orders", self._follow_orders()
+        yield "ledger", self._keep_the_ledger()
         if self.embedding.lane.has_quota:
             yield "share", self._share_the_quota()
         if until_caught_up:
@@ -148,7 +153,7 @@ class Pipeline:
         standing = StandingOrders(self._settings.group)
         while True:
             try:
-                wanted = standing.read(await self._store.orders(standing.names))
+                wanted = standing.read(await self._store.orders(standing.names), datetime.now(UTC).date())
             except (StoreError, ConfigurationError):
                 await asyncio.sleep(ORDERS_EVERY_S)  # whoever writes to the index tells what is wrong with it
                 continue
@@ -160,12 +165,45 @@ class Pipeline:
                 self.shared.conditions.clear("operator")
             else:
                 self.shared.conditions.set("operator", State.PAUSED, wanted.paused, time.monotonic())
+            self._allow(wanted.allowance or Allowance())
             if wanted.resume:
                 self.settling.resume()
                 self.embedding.lane.retry_now()
                 self._mended.set()
                 self._mended.clear()
             await asyncio.sleep(ORDERS_EVERY_S)
+
+    def _allow(self, allowance: Allowance) -> None:
+        """Let an operator's word on today's spending stand before the settings."""
+        tokens, money = daily_limits(self._settings.provider)
+        self.shared.spending.limit(
+            tokens if allowance.tokens is None else allowance.tokens,
+            money if allowance.money is None else allowance.money,
+        )
+
+    async def _keep_the_ledger(self) -> None:
+        """Save what is spent and learn what the whole fleet has spent today, until cancelled."""
+        while True:
+            await self._save_spending()
+            await asyncio.sleep(LEDGER_EVERY_S)
+
+    async def _save_spending(self) -> None:
+        """Bring the ledger up to date; calls wait, and intake with them, while the day's budget is spent."""
+        spending = self.shared.spending
+        unsaved = spending.take()
+        if not (unsaved or spending.limited):
+            return
+        try:
+            spending.learn(await self._store.spend(unsaved))
+        except (StoreError, ConfigurationError):
+            spending.put_back(unsaved)  # whoever writes to the index tells what is wrong with it
+            return
+        if spending.refused is None:
+            self.shared.conditions.clear("budget")
+            self.embedding.lane.look_again()
+        else:
+            now = time.monotonic()
+            self.shared.conditions.set("budget", State.THROTTLED, spending.reason(), now, works=True)
 
     async def _wait(self, seconds: float) -> None:
         """Wait, but no longer than until an operator says that something is mended."""
@@ -237,6 +275,7 @@ class Pipeline:
         try:
             async with asyncio.timeout(LAST_COMMIT_S):
                 await self.settling.commit()
+                await self._save_spending()
         except TimeoutError:
             return  # the next owner begins at the last commit, and re-reading is free
 

@@ -1,6 +1,7 @@
 """What may an operator want of a whole group? Written to the index's ``control`` table, read by every worker."""
 
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -14,6 +15,18 @@ class Order(msgspec.Struct, frozen=True):
     value: str
     at: datetime
     by: str
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What a group may spend on the day on which it is told so, in the place of its settings; None as they say."""
+
+    tokens: int | None = None
+    money: Decimal | None = None
+
+
+def allowance_of(group: str) -> str:
+    """Return the name of the order whose value is an Allowance in JSON."""
+    return f"allow/{group}"
 
 
 def pause_of(group: str) -> str:

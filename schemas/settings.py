@@ -1,8 +1,8 @@
 """What can be configured, with its default and its meaning. Reading files and variables is not done here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 MIB = 1024 * 1024
 
@@ -76,8 +76,20 @@ class ProviderSettings(Section):
     tpm: Positive | None = Field(default=None, description="tokens a minute")
     quota_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     price_per_million_tokens: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        default=None, description="for estimates, in any currency"
+        default=None, description="for estimates and money_per_day, in any currency"
     )
+    tokens_per_day: Positive | None = Field(
+        default=None, description="intake stops when the group's ledger of the day (UTC) has reached it"
+    )
+    money_per_day: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="the same in money; needs price_per_million_tokens"
+    )
+
+    @model_validator(mode="after")
+    def _money_has_a_price(self) -> Self:
+        if self.money_per_day is not None and not self.price_per_million_tokens:
+            raise ValueError("money_per_day needs price_per_million_tokens")
+        return self
 
 
 class StoreSettings(Section):

@@ -9,13 +9,15 @@ from schemas.status import State
 class Condition:
     """A part that does not do what it should.
 
-    ``since`` is on the clock of whoever noted it; ``holds`` says that nothing is to be taken in meanwhile.
+    ``since`` is on the clock of whoever noted it; ``holds`` says that nothing is to be taken in meanwhile; ``works``
+    that what is under way will end all the same.
     """
 
     state: State
     reason: str
     since: float
     holds: bool
+    works: bool = False
 
 
 class Conditions:
@@ -29,11 +31,11 @@ class Conditions:
     def __repr__(self) -> str:
         return f"<Conditions {self._in_force}>"
 
-    def set(self, part: str, state: State, reason: str, now: float, *, holds: bool = True) -> None:
+    def set(self, part: str, state: State, reason: str, now: float, *, holds: bool = True, works: bool = False) -> None:
         """Note that *part* is in *state*; since-when is kept while the state stays the same."""
         before = self._in_force.get(part)
         since = before.since if before is not None and before.state is state else now
-        self._in_force[part] = Condition(state, reason, since, holds)
+        self._in_force[part] = Condition(state, reason, since, holds, works)
 
     def clear(self, part: str) -> None:
         """Note that *part* works."""
@@ -51,7 +53,10 @@ class Conditions:
     @property
     def failing(self) -> bool:
         """Whether some part does not do its work, so that waiting for what it holds is of no use."""
-        return any(one.holds and one.state in (State.BLOCKED, State.THROTTLED) for one in self._in_force.values())
+        return any(
+            one.holds and not one.works and one.state in (State.BLOCKED, State.THROTTLED)
+            for one in self._in_force.values()
+        )
 
     def foremost(self) -> Condition | None:
         """Return the condition that is to be told: the first in the order of states, then the oldest."""

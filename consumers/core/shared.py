@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from consumers.core.budget import InFlightBudget
 from consumers.core.conditions import Conditions
+from consumers.core.spending import DailyBudget
 from schemas.events import Observer
 
 
@@ -14,3 +15,4 @@ class Shared:
     budget: InFlightBudget
     conditions: Conditions
     observe: Observer
+    spending: DailyBudget

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 
-from schemas.orders import YES, Order, leave_of, pause_of, resume_of
+import msgspec
+
+from schemas.orders import YES, Allowance, Order, allowance_of, leave_of, pause_of, resume_of
 
 ORDERS_EVERY_S = 2.0
 """How often a worker asks for its orders."""
@@ -15,12 +17,13 @@ class Wanted:
     """What an operator wants now.
 
     ``paused`` is who wants a pause and since when, or None; ``away`` the same of leaving the group; ``resume`` says
-    that a resume is new.
+    that a resume is new, ``allowance`` what may be spent today where that is not left to the settings.
     """
 
     paused: str | None
     resume: bool
     away: str | None
+    allowance: Allowance | None = None
 
 
 class StandingOrders:
@@ -30,12 +33,12 @@ class StandingOrders:
 
     def __init__(self, group: str) -> None:
         self._group = group
-        self.names = (pause_of(group), resume_of(group), leave_of(group))
+        self.names = (pause_of(group), resume_of(group), leave_of(group), allowance_of(group))
         self._seen = False
         self._resumed_at: datetime | None = None
 
-    def read(self, orders: Sequence[Order]) -> Wanted:
-        """Take in the orders of the group."""
+    def read(self, orders: Sequence[Order], today: date) -> Wanted:
+        """Take in the orders of the group; *today* is the day in UTC, beyond which no allowance lasts."""
         by_name = {order.name: order for order in orders}
         pause, resume = by_name.get(pause_of(self._group)), by_name.get(resume_of(self._group))
         told_at = None if resume is None else resume.at
@@ -45,6 +48,7 @@ class StandingOrders:
             _told("paused", "goes on", pause),
             new,
             _told("out of the group, as told", "lets it join again", by_name.get(leave_of(self._group))),
+            _allowed(by_name.get(allowance_of(self._group)), today),
         )
 
 
@@ -52,3 +56,9 @@ def _told(what: str, then: str, order: Order | None) -> str | None:
     if order is None or order.value != YES:
         return None
     return f"{what} by {order.by} at {order.at:%Y-%m-%d %H:%M:%S %Z}; `headrace resume` {then}"
+
+
+def _allowed(order: Order | None, today: date) -> Allowance | None:
+    if order is None or order.at.astimezone(UTC).date() != today:
+        return None
+    return msgspec.json.decode(order.value, type=Allowance)

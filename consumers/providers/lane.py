@@ -16,6 +16,7 @@ from consumers.core.concurrency import Concurrency
 from consumers.core.lane import LaneHistory
 from consumers.core.rate import TokenBucket
 from consumers.core.remaining import Remaining
+from consumers.core.spending import DailyBudget
 from consumers.providers.openai import WITNESS
 from consumers.providers.protocol import Provider, Reply
 from schemas.errors import ConfigurationError, InputRejected, MalformedReply, ProviderError, RateLimited
@@ -33,7 +34,7 @@ class Lane:
     that were let through; ``watch`` has to run, for it finds out when a provider that was away is back.
     """
 
-    def __init__(self, provider: Provider, settings: ProviderSettings) -> None:
+    def __init__(self, provider: Provider, settings: ProviderSettings, spending: DailyBudget) -> None:
         self.calls = 0
         self.history = LaneHistory()
         self.breaker = Breaker()
@@ -41,6 +42,7 @@ class Lane:
         self.recovered = asyncio.Event()
         now = time.monotonic()
         self._provider = provider
+        self._spending = spending
         self._requests = _bucket(settings.rpm, settings.quota_fraction, now)
         self._tokens = _bucket(settings.tpm, settings.quota_fraction, now)
         self._held = False
@@ -79,6 +81,10 @@ class Lane:
         self._held = False
         self._changed.set()
 
+    def look_again(self) -> None:
+        """Let those that wait for their turn ask again: the budget of the day has changed."""
+        self._changed.set()
+
     def retry_now(self) -> None:
         """End the waits of batches that failed: somebody says that the cause is mended."""
         self._not_before = 0.0
@@ -105,16 +111,18 @@ class Lane:
             except TimeoutError:
                 continue
         self.calls += 1
+        self._spending.begin(tokens)
         for bucket, amount in ((self._requests, 1), (self._tokens, tokens)):
             if bucket is not None:
                 bucket.take(amount, now)
 
-    def give_back(self) -> None:
-        """Give up a place that was taken by ``turn``."""
+    def give_back(self, tokens: int) -> None:
+        """Give up a place that was taken by ``turn`` for so many tokens."""
         self.calls -= 1
+        self._spending.end(tokens)
         self._changed.set()
 
-    async def send(self, texts: Sequence[str]) -> Reply:
+    async def send(self, texts: Sequence[str], tokens: int) -> Reply:
         """Call the provider in the place that ``turn`` took; raise what it raises."""
         try:
             reply = await self._provider.embed(texts)
@@ -125,7 +133,7 @@ class Lane:
             self._succeeded(reply)
             return reply
         finally:
-            self.give_back()
+            self.give_back(tokens)
 
     async def ask(self, times: int = 1) -> bool:
         """Say whether the provider embeds a known-good text, so often in a row.
@@ -170,6 +178,8 @@ class Lane:
         if self._held or self.breaker.state is BreakerState.OPEN:
             return None
         if self.calls >= (1 if self.breaker.state is BreakerState.HALF_OPEN else self.concurrency.limit):
+            return None
+        if not self._spending.admits(tokens):
             return None
         waits = [0.0, self._not_before - now]
         if self._remaining is not None:

@@ -10,6 +10,7 @@ from consumers.core.chunking import Chunker
 from consumers.core.conditions import Conditions
 from consumers.core.flight import Cause, Flight
 from consumers.core.shared import Shared
+from consumers.core.spending import DailyBudget
 from consumers.core.tracking import PartitionTracker
 from consumers.embedding import Embedding
 from consumers.intake import Intake
@@ -77,7 +78,7 @@ def never(flight: Flight, cause: Cause) -> None:
 
 
 async def test_a_vector_is_counted_from_the_poll_on_and_others_once_the_text_is_cut() -> None:
-    shared = Shared(InFlightBudget(1_000_000, 10), Conditions(), lambda _: None)
+    shared = Shared(InFlightBudget(1_000_000, 10), Conditions(), lambda _: None, DailyBudget(None, None, None))
     provider = ProviderSettings(base_url="http://127.0.0.1/v1", model="memory", dimensions=DIMENSIONS)
     chunker = Chunker(ChunkingSettings(max_tokens=CHUNK_TOKENS))
     embedding = Embedding(
