@@ -3,7 +3,9 @@
 import asyncpg
 
 from consumers.stores.connections import OLDEST_PGVECTOR, SOUND_PGVECTOR, Connection, version_of
+from consumers.stores.views import pair_script
 from schemas import sql
+from schemas.catalog import DEFAULT_PAIR
 from schemas.errors import StoreMisconfigured
 from schemas.index import Fingerprint
 from schemas.settings import StoreSettings
@@ -120,15 +122,13 @@ class Installation:
         )
 
     def _views(self, values: dict[str, str]) -> str:
-        return sql.fill(sql.script("views.sql"), values)
+        pair = pair_script(self._settings.index, self._fingerprint, DEFAULT_PAIR, values["plain_vector"])
+        return sql.fill(sql.script("views.sql"), values | {"pair": pair})
 
     def _values(self, prefix: str) -> dict[str, str]:
         is_ = self._fingerprint
         return {
             "index": sql.identifier(self._settings.index),
-            "index_name": sql.literal(self._settings.index),
-            "model": sql.literal(is_.model),
-            "dimensions": str(is_.dimensions),
             "vector": f"{prefix}{is_.vector_type}({is_.dimensions})",
             "plain_vector": f"{prefix}vector",
             "vector_schema": prefix.rstrip("."),
