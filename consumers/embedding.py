@@ -3,11 +3,12 @@
 import asyncio
 import random
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
-from consumers.core.batching import Batch, Batcher, ClosedBy, halves, tokens_of
+from consumers.core.batching import Batch, Batcher, ClosedBy, Gathered, halves, size_of, tokens_of
 from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
 from consumers.core.flight import Cause, Flight
@@ -23,8 +24,10 @@ from schemas.index import DocumentKey
 from schemas.settings import ProviderSettings
 from schemas.status import State
 
-Item = tuple[Flight, int]
+Place = tuple[Flight, int]
 """A flight and the ordinal of one of its chunks."""
+Texts = list[list[Place]]
+"""The texts of a call, each as all the places that wait for its vector: equal texts are sent once."""
 
 
 class Embedding:
@@ -46,18 +49,19 @@ class Embedding:
         condemn: Callable[[Flight, Cause], None],
     ) -> None:
         """Wire the stage."""
-        self.lane = Lane(provider, settings)
+        self.lane = Lane(provider, settings, shared.spending)
         self._chunker = chunker
         self._dimensions = dimensions
         self._budget = shared.budget
         self._conditions = shared.conditions
         self._observe = shared.observe
+        self._spending = shared.spending
         self._complete = complete
         self._condemn = condemn
         self._learned = LearnedLimits(limits_of(settings))
-        self._batcher: Batcher[Item] = Batcher(self._learned.limits)
+        self._batcher: Batcher[Place] = Batcher(self._learned.limits)
         self._policy = Policy(settings.max_attempts, settings.min_blame_s)
-        self._ready: deque[Batch[Item]] = deque()
+        self._ready: deque[Batch[Place]] = deque()
         self._work = asyncio.Event()
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._released = asyncio.Event()
@@ -89,12 +93,14 @@ class Embedding:
 
     async def submit(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
         """Split documents and gather their chunks; a text that is *stored* for the same document is not sent."""
+        gathered: defaultdict[str, list[Gathered[Place]]] = defaultdict(list)
         for flight in flights:
             document = flight.subject
             if not isinstance(document, Document) or not flight.live:
                 continue
             cut = self._chunker.chunks
             if len(document.text) > LONG_TEXT:
+                self._hand_over(gathered)
                 chunks = await asyncio.to_thread(cut, document.text, document.content_type)
             else:
                 chunks = cut(document.text, document.content_type)
@@ -105,55 +111,61 @@ class Embedding:
             flight.fan_out(chunks)
             flight.weight += growth
             self._budget.grow(growth)
-            self._gather(flight, stored.get((document.tenant, document.id), frozenset()))
-        self._work.set()
+            self._gather(flight, stored.get((document.tenant, document.id), frozenset()), gathered[document.tenant])
+        self._hand_over(gathered)
 
-    def _gather(self, flight: Flight, stored: frozenset[bytes]) -> None:
+    def _gather(self, flight: Flight, stored: frozenset[bytes], gathered: list[Gathered[Place]]) -> None:
         now = time.monotonic()
         reused = 0
         for ordinal, chunk in enumerate(flight.chunks):
             if chunk.hash in stored:
                 reused += 1
-                continue
-            size = len(chunk.text.encode())
-            self._ready.extend(self._batcher.add((flight, ordinal), tokens_of(size), size, now))
+            else:
+                gathered.append((size_of(chunk.text), now, chunk.hash, (flight, ordinal)))
         if reused:
             flight.missing -= reused
             self._observe(TextsReused(reused))
             if flight.missing == 0:
                 self._complete(flight)
 
+    def _hand_over(self, gathered: defaultdict[str, list[Gathered[Place]]]) -> None:
+        for tenant, texts in gathered.items():
+            self._batcher.add(tenant, texts)
+        gathered.clear()
+        self._work.set()
+
     async def run(self) -> None:
-        """Send batches through the semaphore until cancelled."""
+        """Send batches through the semaphore until cancelled.
+
+        One batch at most waits for the lane: what is not composed yet can still make room for another tenant's.
+        """
         async with asyncio.TaskGroup() as calls:
             while True:
                 await self._slots.acquire()
                 await self._released.wait()
                 batch = await self._next_batch()
-                if not self._learned.allows(len(batch.items), batch.tokens, batch.size):
-                    self._halve(batch.items)
-                    self._slots.release()
-                elif self._released.is_set():
+                await self.lane.turn(batch.tokens)
+                if self._learned.allows(len(batch.texts), batch.tokens, batch.size):
                     calls.create_task(self._travel(batch))
                 else:
-                    self._ready.appendleft(batch)
+                    self.lane.give_back(batch.tokens)
+                    self._halve(batch.texts)
                     self._slots.release()
 
-    async def _next_batch(self) -> Batch[Item]:
+    async def _next_batch(self) -> Batch[Place]:
         while not self._ready:
             self._work.clear()
-            wait = self._batcher.until_next(time.monotonic())
-            if wait is None or wait > 0:
-                try:
-                    async with asyncio.timeout(wait):
-                        await self._work.wait()
-                except TimeoutError:
-                    continue
-            elif (due := self._batcher.due(time.monotonic())) is not None:
-                return due
+            now = time.monotonic()
+            if (batch := self._batcher.next(now)) is not None:
+                return batch
+            try:
+                async with asyncio.timeout(self._batcher.until_next(now)):
+                    await self._work.wait()
+            except TimeoutError:
+                continue
         return self._ready.popleft()
 
-    async def _travel(self, batch: Batch[Item]) -> None:
+    async def _travel(self, batch: Batch[Place]) -> None:
         try:
             await self._call_until_judged(batch)
         finally:
@@ -163,24 +175,28 @@ class Embedding:
             if not self._troubled:
                 self._conditions.clear("provider")
 
-    async def _call_until_judged(self, batch: Batch[Item]) -> None:
-        history = History(size=len(batch.items), failures=0)
+    async def _call_until_judged(self, batch: Batch[Place]) -> None:
+        """Send a batch, whose turn it is, as often as it takes."""
+        history = History(size=len(batch.texts), failures=0)
         while True:
-            await self.lane.turn(batch.tokens)
-            items = [item for item in batch.items if item[0].live and item[0].chunks[item[1]].vector is None]
-            if not items:
-                self.lane.give_back()
+            texts = _wanted(batch.texts)
+            if not texts:
+                self.lane.give_back(batch.tokens)
                 return
             began = time.monotonic()
             try:
-                reply = await self.lane.send([flight.chunks[ordinal].text for flight, ordinal in items])
+                asked = [flight.chunks[ordinal].text for flight, ordinal in map(_first, texts)]
+                reply = await self.lane.send(asked, batch.tokens)
             except (ProviderError, ConfigurationError) as error:
-                verdict, history = await self._judge(error, replace(history, size=len(items)), began)
-                self._tell(error, verdict, len(items), began)
-                if self._carry_out(verdict, items, error, history) or not await self._wait(batch, verdict, error):
+                if isinstance(error, MalformedReply):
+                    self._charge(texts, batch.tokens)  # it is billed all the same
+                verdict, history = await self._judge(error, replace(history, size=len(texts)), began)
+                self._tell(error, verdict, len(texts), began)
+                if self._carry_out(verdict, texts, error, history) or not await self._wait(batch, verdict, error):
                     return
+                await self.lane.turn(batch.tokens)
             else:
-                self._came_back(batch, items, reply, began)
+                self._came_back(batch, texts, reply, began)
                 return
 
     async def _judge(self, error: Exception, before: History, began: float) -> tuple[Verdict, History]:
@@ -205,23 +221,28 @@ class Embedding:
             history = replace(history, counted=history.counted + 1, first_counted=first)
         return verdict, replace(history, probed=False, sure=False)
 
-    def _carry_out(self, verdict: Verdict, items: list[Item], error: Exception, history: History) -> bool:
+    def _carry_out(self, verdict: Verdict, texts: Texts, error: Exception, history: History) -> bool:
         """Split or condemn; say whether that ends the batch."""
         if verdict.act is Act.SPLIT:
             if isinstance(error, InputRejected) and error.oversized:
-                self._batcher.limits = self._learned.refused(*_amounts(items))
-            self._halve(items)
+                self._batcher.limits = self._learned.refused(*_amounts(texts))
+            self._halve(texts)
         elif verdict.act is Act.DEAD_LETTER:
-            self._condemn(items[0][0], Cause("embed", verdict.code, str(error), history.failures))
+            self._give_up(texts[0], Cause("embed", verdict.code, str(error), history.failures))
         else:
             return False
         return True
 
-    def _halve(self, items: list[Item]) -> None:
-        self._ready.extendleft(reversed(halves(Batch(items), _sizes(items))))
+    def _give_up(self, places: list[Place], cause: Cause) -> None:
+        """Condemn every document that a text occurs in."""
+        for flight, _ in places:
+            self._condemn(flight, cause)
+
+    def _halve(self, texts: Texts) -> None:
+        self._ready.extendleft(reversed(halves(texts, _sizes(texts))))
         self._work.set()
 
-    async def _wait(self, batch: Batch[Item], verdict: Verdict, error: Exception) -> bool:
+    async def _wait(self, batch: Batch[Place], verdict: Verdict, error: Exception) -> bool:
         """Wait for the verdict's delay, with intake held if the batch is not to blame.
 
         An outage that is over ends the wait early; False where a hold ended it.
@@ -241,39 +262,74 @@ class Embedding:
         name = type(error).__name__
         self._observe(CallFailed(self.lane.model, texts, seconds, name, str(error), verdict.act.value))
 
-    def _came_back(self, batch: Batch[Item], items: list[Item], reply: Reply, began: float) -> None:
+    def _came_back(self, batch: Batch[Place], texts: Texts, reply: Reply, began: float) -> None:
         now = time.monotonic()
         if not self.lane.told_to_wait:
             self._conditions.clear("provider")
         tokens, size = batch.tokens, batch.size
-        if len(items) != len(batch.items):
-            _, tokens, size = _amounts(items)
-        self._batcher.limits = self._learned.accepted(len(items), tokens, size)
-        fill = len(items) / self._batcher.limits.items
+        if len(texts) != len(batch.texts):
+            _, tokens, size = _amounts(texts)
+        self._batcher.limits = self._learned.accepted(len(texts), tokens, size)
+        fill = len(texts) / self._batcher.limits.items
         self._observe(
-            CallFinished(self.lane.model, len(items), reply.tokens, size, now - began, batch.closed_by.value, fill)
+            CallFinished(self.lane.model, len(texts), reply.tokens, size, now - began, batch.closed_by.value, fill)
         )
-        for place, ((flight, ordinal), vector) in enumerate(zip(items, reply.vectors, strict=True)):
+        self._charge(texts, reply.tokens)
+        alone, again = len(texts) == 1, 0
+        for place, (places, vector) in enumerate(zip(texts, reply.vectors, strict=True)):
             if vector is None:
-                self._fault(flight, ordinal, reply.faults[place], alone=len(items) == 1)
-            elif flight.arrive(ordinal, vector) and flight.live:
-                self._complete(flight)
+                self._fault(places, reply.faults[place], alone=alone)
+                continue
+            again += len(places) - 1
+            for flight, ordinal in places:
+                if flight.arrive(ordinal, vector) and flight.live:
+                    self._complete(flight)
+        if again:
+            self._observe(TextsReused(again))
 
-    def _fault(self, flight: Flight, ordinal: int, said: str, *, alone: bool) -> None:
+    def _charge(self, texts: Texts, tokens: int) -> None:
+        """Charge a call to the tenants of its texts."""
+        weights: dict[str, int] = {}
+        texts_of: dict[str, int] = {}
+        for (flight, ordinal), *_ in texts:
+            tenant = flight.subject.tenant
+            weights[tenant] = weights.get(tenant, 0) + flight.chunks[ordinal].tokens
+            texts_of[tenant] = texts_of.get(tenant, 0) + 1
+        self._spending.spend(tokens, texts_of, weights)
+
+    def _fault(self, places: list[Place], said: str, *, alone: bool) -> None:
         """One vector of a good reply is unusable: its text is tried once alone, then it is given up."""
         if alone:
-            self._condemn(flight, Cause("embed", "bad-vector", said, attempts=2))
+            self._give_up(places, Cause("embed", "bad-vector", said, attempts=2))
             return
-        size = len(flight.chunks[ordinal].text.encode())
-        self._ready.append(Batch([(flight, ordinal)], tokens_of(size), size, ClosedBy.ALONE))
+        _, tokens, size = _amounts([places])
+        self._ready.append(Batch([places], tokens, size, ClosedBy.ALONE))
         self._work.set()
 
 
-def _sizes(items: list[Item]) -> list[int]:
-    return [len(flight.chunks[ordinal].text.encode()) for flight, ordinal in items]
+_first = itemgetter(0)
 
 
-def _amounts(items: list[Item]) -> tuple[int, int, int]:
-    """Return the items, tokens and bytes of a call."""
-    sizes = _sizes(items)
-    return len(items), sum(map(tokens_of, sizes)), sum(sizes)
+def _wanted(texts: Texts) -> Texts:
+    """Return the texts whose vector is still waited for, each with the places that wait."""
+    wanted = []
+    for places in texts:
+        for flight, ordinal in places:
+            if not flight.live or flight.chunks[ordinal].vector is not None:
+                break
+        else:
+            wanted.append(places)
+            continue
+        if left := [(flight, n) for flight, n in places if flight.live and flight.chunks[n].vector is None]:
+            wanted.append(left)
+    return wanted
+
+
+def _sizes(texts: Texts) -> list[int]:
+    return [size_of(flight.chunks[ordinal].text) for flight, ordinal in map(_first, texts)]
+
+
+def _amounts(texts: Texts) -> tuple[int, int, int]:
+    """Return the texts, tokens and bytes of a call."""
+    sizes = _sizes(texts)
+    return len(texts), sum(map(tokens_of, sizes)), sum(sizes)

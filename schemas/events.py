@@ -69,7 +69,7 @@ class CallFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TextsReused(Event):
-    """Chunks of changed documents kept the vector that is stored for their text."""
+    """Chunks got a vector without a call for them: the one stored for their text, or an equal text's in their batch."""
 
     count: int
 

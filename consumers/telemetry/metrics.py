@@ -52,7 +52,12 @@ METRICS = (
     Metric("headrace_calls", "counter", "", "Calls to the provider.", ("model", "result")),
     Metric("headrace_call_duration", "histogram", "s", "One call to the provider.", ("model", "result"), SECONDS),
     Metric("headrace_texts_embedded", "counter", "", "Texts the provider embedded.", ("model",)),
-    Metric("headrace_texts_reused", "counter", "", "Texts whose stored vector was kept."),
+    Metric(
+        "headrace_texts_reused",
+        "counter",
+        "",
+        "Texts whose stored vector was kept, or that of an equal text of their batch.",
+    ),
     Metric("headrace_tokens", "counter", "", "Tokens the provider billed.", ("model",)),
     Metric("headrace_sent", "counter", "By", "Bytes of text sent to the provider.", ("model",)),
     Metric(

@@ -3,11 +3,13 @@
 The position never passes a message that is not resolved, and reaches the end when all are resolved.
 """
 
+from itertools import chain
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consumers.core.batching import Batch, Batcher, BatchLimits, halves, tokens_of
+from consumers.core.batching import Batch, Batcher, BatchLimits, halves
 from consumers.core.chunking import chunk_row
 from consumers.core.decoding import Decoded
 from consumers.core.flight import Fate, Flight
@@ -61,18 +63,26 @@ class Worker(RuleBasedStateMachine):
     def fan_out(self, flight: Flight, chunks: int) -> None:
         flight.fan_out(tuple(chunk_row(f"chunk {n}") for n in range(chunks)))
         for ordinal in range(chunks):
-            self.batches += self.batcher.add((flight, ordinal), tokens_of(SIZE), SIZE, self.now)
+            text = flight.chunks[ordinal]
+            self.batcher.add("default", [(SIZE, self.now, text.hash, (flight, ordinal))])
+        self.compose()
+
+    def compose(self) -> None:
+        while (batch := self.batcher.next(self.now)) is not None:
+            self.batches.append(batch)
 
     @rule(seconds=st.floats(0, 2))
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        if (batch := self.batcher.due(self.now)) is not None:
-            self.batches.append(batch)
+        self.compose()
 
     @precondition(lambda self: self.batches)
     @rule(data=st.data())
     def succeed(self, data: st.DataObject) -> None:
-        for flight, ordinal in self.take(data).items:
+        self.arrive(self.take(data))
+
+    def arrive(self, batch: Batch[Item]) -> None:
+        for flight, ordinal in chain(*batch.texts):
             if flight.live and flight.arrive(ordinal, b"vector"):
                 self.resolve(flight)
 
@@ -80,10 +90,12 @@ class Worker(RuleBasedStateMachine):
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
         batch = self.take(data)
-        if len(batch.items) > 1:
-            self.batches += halves(batch, [SIZE] * len(batch.items))
-        elif batch.items[0][0].live:
-            self.resolve(batch.items[0][0])  # acknowledged by the dead-letter topic
+        if len(batch.texts) > 1:
+            self.batches += halves(batch.texts, [SIZE] * len(batch.texts))
+            return
+        for flight, _ in batch.texts[0]:
+            if flight.live:
+                self.resolve(flight)  # acknowledged by the dead-letter topic
 
     @rule()
     def commit(self) -> None:
@@ -117,9 +129,7 @@ class Worker(RuleBasedStateMachine):
         while self.batches or len(self.batcher):
             self.wait(2.0)
             for batch in self.batches:
-                for flight, ordinal in batch.items:
-                    if flight.live and flight.arrive(ordinal, b"vector"):
-                        self.resolve(flight)
+                self.arrive(batch)
             self.batches.clear()
         assert [tracker.position for tracker in self.trackers] == [len(log) for log in self.log]
         assert [tracker.unresolved for tracker in self.trackers] == [0] * PARTITIONS
