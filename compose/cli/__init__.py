@@ -44,6 +44,7 @@ COMMANDS = (
     Command("publish", "publish", "publish", "Publish files, folders or standard input."),
     Command("search", "search", "search", "Find the nearest chunks."),
     Command("export", "export", "export", "Write vectors to memory-mapped files."),
+    Command("reconcile", "reconcile", "reconcile", "Compare the topic with the index, and mend what differs."),
     Command("status", "status", "status", "Show lag, rates and states."),
     Command("pause", "orders", "pause", "Let a whole group take nothing in."),
     Command("resume", "orders", "resume", "Let a whole group go on."),
@@ -65,7 +66,21 @@ DEAD_LETTERS = (
     Command("discard", "dlq_replay", "discard", "Give dead letters up where they are."),
     Command("export", "dlq_export", "export", "Write dead letters to a file, a line each."),
 )
-GROUPS = {"dlq": ("Look at the dead letters, and deal with them.", DEAD_LETTERS)}
+OFFSETS = (
+    Command("show", "offsets", "show", "Show where the group stands in each partition."),
+    Command("reset", "offsets_reset", "reset_offsets", "Let the group read again, or skip."),
+    Command("undo", "offsets_reset", "undo", "Put the group back to where it was before a reset."),
+    Command("export", "offsets", "export", "Write where the group stands to a file."),
+)
+BUDGET = (
+    Command("show", "budget", "show_", "Show what embedding has cost, by day and tenant."),
+    Command("raise", "budget", "raise_", "Let the group spend more today."),
+)
+GROUPS = {
+    "dlq": ("Look at the dead letters, and deal with them.", DEAD_LETTERS),
+    "budget": ("Look at what embedding has cost, and limit it.", BUDGET),
+    "offsets": ("Look at the offsets of the group, and change them.", OFFSETS),
+}
 
 EPILOG = """\b
 Examples:

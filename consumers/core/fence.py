@@ -51,6 +51,18 @@ class Contender(Protocol):
         """The timestamp it goes by."""
 
 
+class Keyed(Contender, Protocol):
+    """A contender that knows which row it wants."""
+
+    @property
+    def tenant(self) -> str:
+        """The tenant."""
+
+    @property
+    def id(self) -> str:
+        """The document's id, one among its tenant's."""
+
+
 def judge(contender: Contender, mark: Mark) -> Verdict:
     """Say whether *contender* may replace the row that carries *mark*."""
     ours, theirs = contender.origin, mark.origin
@@ -92,7 +104,7 @@ def surpasses(later: Contender, earlier: Contender) -> bool:
     return later.version >= earlier.version
 
 
-def in_rounds(changes: Sequence[Change], indices: Sequence[int]) -> tuple[list[list[int]], list[int]]:
+def in_rounds(changes: Sequence[Keyed], indices: Sequence[int]) -> tuple[list[list[int]], list[int]]:
     """Arrange a group so that it does what its changes would do one after the other.
 
     Returns rounds of indices, each sorted by key and with no key twice, and the indices of the changes that are

@@ -10,7 +10,7 @@ from schemas import headers
 from schemas.dead_letters import DeadLetter, Record, cut, original
 from schemas.errors import InvalidDocument
 from schemas.fates import FateKind, Parcel
-from schemas.messages import Message
+from schemas.messages import Message, Origin
 
 MAX_REPLAYS = 3
 """A dead letter that came back so often is parked: the next time would be no better."""
@@ -83,7 +83,11 @@ def plan(letter: DeadLetter, order: Order, topics: Bookkeeping, now_ms: int) -> 
 
 def replayed(letter: DeadLetter) -> Record:
     """Write the original again, with its first origin and one replay more in its headers."""
-    first, origin = original(letter.message), letter.origin
+    return sent_again(original(letter.message), letter.origin, letter.replays)
+
+
+def sent_again(first: Record, origin: Origin, replays: int) -> Record:
+    """Write a record as it first came, to be taken for what came from *origin*; it was replayed so often before."""
     nothing = first.key is None and first.value is None
     ours = {
         "topic": origin.topic,
@@ -94,7 +98,7 @@ def replayed(letter: DeadLetter) -> Record:
     }
     told = tuple((headers.ORIGIN_PREFIX + name, cut(value)) for name, value in ours.items())
     marks = ((headers.DLQ_NULL_KEY, b"1"),) if nothing else ()
-    count = ((headers.REPLAYS, str(letter.replays + 1).encode()),)
+    count = ((headers.REPLAYS, str(replays + 1).encode()),)
     return Record(b"" if nothing else first.key, first.value, first.headers + marks + told + count)
 
 

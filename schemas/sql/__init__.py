@@ -5,7 +5,7 @@ start with their number. A placeholder is a name in braces; what fills it is quo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 _HEADING = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _MIGRATION = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
-QUERIES = ("queries.sql", "search.sql", "reading.sql", "spending.sql", "offsets.sql")
+QUERIES = ("queries.sql", "spending.sql", "search.sql", "reading.sql", "offsets.sql", "reconcile.sql")
 """The files of statements; a name stands in one of them."""
 
 
@@ -40,9 +40,9 @@ def fill(sql: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], sql)
 
 
-def queries(values: Mapping[str, str]) -> dict[str, str]:
-    """Return every statement by its name, filled in."""
-    parts = _HEADING.split("\n".join(["", *map(script, QUERIES)]))
+def queries(values: Mapping[str, str], names: Sequence[str] = QUERIES) -> dict[str, str]:
+    """Return every statement of these files by its name, filled in."""
+    parts = _HEADING.split("\n".join(["", *map(script, names)]))
     return {name: fill(sql, values).strip() for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
 
