@@ -3,11 +3,12 @@
 import asyncio
 import random
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from consumers.core.blame import Act, History, Policy, judge
+from consumers.core.fair import FairQueue
 from consumers.core.flight import Cause, Flight
 from consumers.core.shared import Shared
 from consumers.stores.protocol import Store
@@ -19,6 +20,8 @@ from schemas.status import State
 
 MAX_GROUP = 500
 MAX_GROUP_BYTES = 8 * 1024 * 1024
+QUANTUM = 16_384
+"""Bytes of a tenant's documents, with their vectors, before it is the next tenant's turn."""
 NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
 
 Pending = tuple[Flight, Change]
@@ -56,7 +59,7 @@ class Writing:
         self._resolve = resolve
         self._condemn = condemn
         self._wait = wait
-        self._arrived: deque[Flight] = deque()
+        self._arrived: FairQueue[tuple[int, Flight]] = FairQueue(QUANTUM)
         self._pending: deque[Pending] = deque()
         self._something_arrived = asyncio.Event()
         self._something_pending = asyncio.Event()
@@ -69,11 +72,14 @@ class Writing:
 
     def arrive(self, flights: Iterable[Flight]) -> None:
         """Take decoded messages."""
+        arrived: defaultdict[str, list[tuple[int, Flight]]] = defaultdict(list)
         for flight in flights:
             if isinstance(flight.subject, Deletion):
                 self._put(flight, flight.removal())
             else:
-                self._arrived.append(flight)
+                arrived[flight.subject.tenant].append((flight.weight, flight))
+        for tenant, theirs in arrived.items():
+            self._arrived.extend(tenant, theirs)
         self._something_arrived.set()
 
     def store(self, flight: Flight) -> None:
@@ -93,7 +99,7 @@ class Writing:
         """Sort arrivals by what the index knows of them, until cancelled."""
         while True:
             await self._something_arrived.wait()
-            flights = [flight for flight in _taken(self._arrived, MAX_GROUP) if flight.live]
+            flights = [flight for _, flight in self._arrived.take(MAX_GROUP, MAX_GROUP_BYTES) if flight.live]
             if not self._arrived:
                 self._something_arrived.clear()
             if flights:
@@ -190,10 +196,6 @@ class Writing:
     def _tell(self, error: StoreError | ConfigurationError, size: int, act: Act) -> None:
         sqlstate = error.sqlstate if isinstance(error, StoreError) else None
         self._observe(WriteFailed(size, type(error).__name__, str(error), sqlstate, act.value))
-
-
-def _taken(waiting: deque[Flight], most: int) -> list[Flight]:
-    return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
 
 def _grouped(flights: list[Flight], answers: Sequence[Kind]) -> dict[Kind, list[Flight]]:
