@@ -5,6 +5,7 @@ in memory and for the order within a write group. A test holds the two against e
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import Enum
 from itertools import groupby
 from operator import itemgetter
@@ -78,6 +79,11 @@ def judge(contender: Contender, mark: Mark) -> Verdict:
     else:
         stale = (contender.fence_ts, *_place(ours)) < (mark.fence_ts, *_place(theirs))
     return Verdict.STALE if stale else Verdict.NEWER
+
+
+def is_older(embedded_at: datetime | None, force_before: datetime | None) -> bool:
+    """Say whether what was embedded at that time counts as absent. A tombstone, never embedded, does not."""
+    return embedded_at is not None and force_before is not None and embedded_at < force_before
 
 
 def moved(mark: Mark | None, change: Change) -> Mark:

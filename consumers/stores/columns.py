@@ -1,6 +1,7 @@
 """How do candidates and changes become the arrays of a statement?"""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -56,10 +57,13 @@ def _escaped(text: str) -> str:
 
 
 async def standings_of(
-    connection: Connection, queries: Mapping[str, str], items: Sequence[Candidate] | Sequence[Change]
+    connection: Connection,
+    queries: Mapping[str, str],
+    items: Sequence[Candidate] | Sequence[Change],
+    force_before: datetime | None,
 ) -> list[Standing]:
-    """Ask how each item stands to its row; ABSENT where there is none."""
+    """Ask how each item stands to its row; ABSENT where there is none, or one embedded before *force_before*."""
     standings = [Standing.ABSENT] * len(items)
-    for row in await connection.fetch(queries["look_up"], *places(items)):
+    for row in await connection.fetch(queries["look_up"], *places(items), force_before):
         standings[row["n"] - 1] = Standing[row["standing"].upper()]
     return standings

@@ -10,13 +10,12 @@ import msgspec
 import numpy as np
 
 from consumers.core import fence
+from consumers.stores.memory_write import Attempt, Row, Staged, known_vectors, now
 from schemas.documents import MAX_ID_BYTES
 from schemas.errors import RowRejected, StoreMisconfigured
 from schemas.index import (
     Candidate,
     Change,
-    ChangeKind,
-    ChunkRow,
     Counts,
     DocumentKey,
     Fingerprint,
@@ -27,28 +26,20 @@ from schemas.index import (
 from schemas.orders import Order
 from schemas.spending import DaySpent, Spent
 
-_DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, ChangeKind.DELETE: Outcome.DELETED}
-_SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
-
-
-class Row(msgspec.Struct, frozen=True):
-    """A document as it is stored; a tombstone has neither content hash nor chunks."""
-
-    mark: fence.Mark
-    content_hash: bytes | None
-    title: str | None
-    metadata: str | None
-    chunks: tuple[ChunkRow, ...]
+_STAGED_FOR = timedelta(days=7)
 
 
 class MemoryStore:
     """An index in memory."""
 
-    def __init__(self, fingerprint: Fingerprint | None = None) -> None:
+    def __init__(self, fingerprint: Fingerprint | None = None, *, force_before: datetime | None = None) -> None:
+        """Begin empty; what was embedded before *force_before*, which may be set anew, counts as absent."""
+        self.force_before = force_before
         self._fingerprint = fingerprint
         self._rows: dict[DocumentKey, Row] = {}
         self._positions: dict[tuple[str, str], dict[int, int]] = {}
         self._orders: dict[str, Order] = {}
+        self._staged: dict[bytes, Staged] = {}
         self._spent: dict[tuple[date, str], Spent] = {}
 
     def __repr__(self) -> str:
@@ -65,11 +56,11 @@ class MemoryStore:
 
     async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
         """Say how each document stands to what is stored."""
-        return [self._standing(candidate, self._rows) for candidate in candidates]
+        return [self._standing(candidate) for candidate in candidates]
 
     async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
         """Return the hashes of the chunks that are stored for these documents; one without chunks is left out."""
-        found = {key: frozenset(chunk.hash for chunk in self._rows[key].chunks) for key in keys if key in self._rows}
+        found = {key: frozenset(known_vectors(self._rows[key], self.force_before)) for key in keys if key in self._rows}
         return {key: hashes for key, hashes in found.items() if hashes}
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -78,12 +69,29 @@ class MemoryStore:
             self._check(change)
         left: frozenset[int] = frozenset()
         while True:
-            attempt = _Attempt(self._rows, changes)
+            attempt = Attempt(self._rows, self._staged, changes, self.force_before)
             leaving = attempt.run(left)
             if not leaving:
-                self._rows = attempt.rows
+                self._rows, self._staged = attempt.rows, attempt.staged
                 return [attempt.outcomes[index] for index in range(len(changes))]
             left |= leaving
+
+    async def stage(self, vectors: Mapping[bytes, bytes]) -> None:
+        """Keep vectors by the hashes of their texts until documents are written that take them."""
+        if not all(self._fits(vector) for vector in vectors.values()):
+            raise RowRejected("A vector is of another length or not finite.", sqlstate="22000")
+        at = now(self.force_before)
+        self._staged = {digest: kept for digest, kept in self._staged.items() if kept.at > at - _STAGED_FOR}
+        for digest, vector in vectors.items():
+            if digest not in self._staged or fence.is_older(self._staged[digest].at, self.force_before):
+                self._staged[digest] = Staged(vector, at)
+
+    async def staged(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        """Return of which of these texts the vectors are kept."""
+        kept = self._staged
+        return frozenset(
+            digest for digest in hashes if digest in kept and not fence.is_older(kept[digest].at, self.force_before)
+        )
 
     async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """Remember the next offset of each partition."""
@@ -152,16 +160,17 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Close nothing: what is stored stays readable."""
 
-    @staticmethod
-    def _standing(candidate: Candidate | Change, rows: Mapping[DocumentKey, Row]) -> Standing:
-        row = rows.get((candidate.tenant, candidate.id))
+    def _standing(self, candidate: Candidate) -> Standing:
+        row = self._rows.get((candidate.tenant, candidate.id))
         if row is None:
             return Standing.ABSENT
         verdict = fence.judge(candidate, row.mark)
-        if verdict is fence.Verdict.REDELIVERED:
-            return Standing.REDELIVERED
         if verdict is fence.Verdict.STALE:
             return Standing.SUPERSEDED
+        if fence.is_older(row.embedded_at, self.force_before):
+            return Standing.ABSENT
+        if verdict is fence.Verdict.REDELIVERED:
+            return Standing.REDELIVERED
         if row.content_hash is None:
             return Standing.ABSENT
         return Standing.UNCHANGED if row.content_hash == candidate.content_hash else Standing.CHANGED
@@ -182,73 +191,6 @@ class MemoryStore:
         return (known is None or len(vector) == 4 * known.dimensions) and bool(np.isfinite(_numbers(vector)).all())
 
 
-class _Attempt:
-    """One attempt at a group on a copy of the rows, step by step as the transaction in ``group.py``."""
-
-    def __init__(self, rows: Mapping[DocumentKey, Row], changes: Sequence[Change]) -> None:
-        self._before = rows
-        self.rows = dict(rows)
-        self.outcomes: dict[int, Outcome] = {}
-        self._changes = changes
-        self._winners: dict[DocumentKey, int] = {}
-        self._contents: dict[DocumentKey, int] = {}
-
-    def run(self, left: frozenset[int]) -> frozenset[int]:
-        """Apply all but *left*; return the changes that have to leave too, with which this attempt has failed."""
-        self.outcomes = dict.fromkeys(left, Outcome.AGAIN)
-        indices = [index for index in range(len(self._changes)) if index not in left]
-        rounds, surpassed = fence.in_rounds(self._changes, indices)
-        for group in rounds:
-            ghosts = [index for index in group if self._is_ghost(self._changes[index])]
-            if ghosts:
-                return frozenset(ghosts)
-            for index in group:
-                if not self._apply(index, self._changes[index]) and surpassed:
-                    return frozenset([index])
-        self.outcomes.update(dict.fromkeys(surpassed, Outcome.SUPERSEDED))
-        return frozenset(
-            index
-            for key, index in self._contents.items()
-            if any(chunk.vector is None for chunk in self.rows[key].chunks)
-        )
-
-    def _is_ghost(self, change: Change) -> bool:
-        return change.kind is ChangeKind.TOUCH and (change.tenant, change.id) not in self.rows
-
-    def _apply(self, index: int, change: Change) -> bool:
-        """Write one change if the fence lets it pass; False for a touch of another content."""
-        key = (change.tenant, change.id)
-        row = self.rows.get(key)
-        verdict = fence.Verdict.NEWER if row is None else fence.judge(change, row.mark)
-        if verdict is not fence.Verdict.NEWER:
-            self.outcomes[index] = Outcome.SUPERSEDED if verdict is fence.Verdict.STALE else _SAME_AGAIN[change.kind]
-            return True
-        chunks: tuple[ChunkRow, ...]
-        if change.kind is ChangeKind.TOUCH and row is not None:
-            if change.content_hash != row.content_hash:
-                self.outcomes[index] = Outcome.AGAIN
-                return False
-            chunks = row.chunks
-        else:
-            chunks = self._filled(key, change.chunks)
-            self._contents[key] = index
-        mark = fence.moved(None if row is None else row.mark, change)
-        self.rows[key] = Row(mark, change.content_hash, change.title, change.metadata, chunks)
-        if key in self._winners:
-            self.outcomes[self._winners[key]] = Outcome.SUPERSEDED
-        self._winners[key] = index
-        self.outcomes[index] = _DONE[change.kind]
-        return True
-
-    def _filled(self, key: DocumentKey, chunks: Sequence[ChunkRow]) -> tuple[ChunkRow, ...]:
-        """Put the stored vectors where a chunk keeps one; what is gone stays None."""
-        stored = self._before[key].chunks if key in self._before else ()
-        vectors = {chunk.hash: chunk.vector for chunk in stored}
-        return tuple(
-            ChunkRow(chunk.text, chunk.hash, chunk.tokens, chunk.vector or vectors.get(chunk.hash)) for chunk in chunks
-        )
-
-
 def _numbers(vector: bytes | None) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     return np.frombuffer(vector or b"", ">f4").astype(np.float64)
 
@@ -257,6 +199,8 @@ def _cosine(
     one: "np.ndarray[tuple[int], np.dtype[np.float64]]", other: "np.ndarray[tuple[int], np.dtype[np.float64]]"
 ) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
 def _matches(metadata: str | None, where: Sequence[str]) -> bool:
     if not where:
         return True
@@ -271,5 +215,3 @@ def _contains(whole: object, part: object) -> bool:
     if isinstance(whole, list) and isinstance(part, list):
         return all(any(_contains(own, one) for own in whole) for one in part)
     return isinstance(whole, bool) is isinstance(part, bool) and whole == part
-
-

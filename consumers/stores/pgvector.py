@@ -1,15 +1,18 @@
 """How are documents kept in PostgreSQL with pgvector?"""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 import asyncpg
 
-from consumers.stores.columns import numbers, standings_of, texts
+from consumers.stores.chunks import stored_ordinals
+from consumers.stores.columns import digests, numbers, standings_of, texts
 from consumers.stores.connections import Connection, Connections
 from consumers.stores.errors import AT_ONCE, translated
-from consumers.stores.group import GroupWrite, Leaves, stored_ordinals
+from consumers.stores.group import GroupWrite, Leaves
 from consumers.stores.installation import Installation, read_about, unapplied
 from consumers.stores.searching import Wanted, nearest
 from consumers.stores.vectors import stored_form
@@ -22,6 +25,8 @@ from schemas.spending import DaySpent, Spent
 
 _ATTEMPTS_AT_ONCE = 4
 _COUNTED_EXACTLY = 100_000
+_STAGED_FOR = timedelta(days=7)
+_SWEEP_EVERY_S = 3600.0
 
 
 class PgVectorStore:
@@ -30,8 +35,11 @@ class PgVectorStore:
     The rules of the fence are in SQL, so that every worker of every version obeys the same.
     """
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: StoreSettings, *, force_before: datetime | None = None) -> None:
+        """Reach the index of *settings*; what was embedded before *force_before* counts as absent."""
         self._settings = settings
+        self._force_before = force_before
+        self._sweeps = 0.0
         self._connections = Connections(settings)
         self._index = sql.identifier(settings.index)
         self._queries = sql.queries({"index": self._index, "vector_schema": ""})
@@ -80,7 +88,7 @@ class PgVectorStore:
             return []
         with translated():
             async with self._connections.one() as connection:
-                return await standings_of(connection, self._queries, candidates)
+                return await standings_of(connection, self._queries, candidates, self._force_before)
 
     async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
         """Return the hashes of the chunks that are stored for these documents; one without chunks is left out."""
@@ -88,7 +96,7 @@ class PgVectorStore:
             return {}
         with translated():
             async with self._connections.one() as connection:
-                stored = await stored_ordinals(connection, self._queries, keys)
+                stored = await stored_ordinals(connection, self._queries, keys, self._force_before)
         return {key: frozenset(ordinals) for key, ordinals in stored.items()}
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -105,13 +113,37 @@ class PgVectorStore:
         while True:
             try:
                 async with connection.transaction(isolation="read_committed"):
-                    return await GroupWrite(connection, self._queries, self._settings.vector_type, changes).run(left)
+                    return await self._group(connection, changes).run(left)
             except Leaves as leaving:
                 left |= leaving.indices
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in AT_ONCE or attempts == _ATTEMPTS_AT_ONCE:
                     raise
                 attempts += 1
+
+    def _group(self, connection: Connection, changes: Sequence[Change]) -> GroupWrite:
+        return GroupWrite(connection, self._queries, self._settings.vector_type, changes, self._force_before)
+
+    async def stage(self, vectors: Mapping[bytes, bytes]) -> None:
+        """Keep vectors by the hashes of their texts until documents are written that take them."""
+        digests_in_order = sorted(vectors)
+        packed = stored_form([vectors[digest] for digest in digests_in_order], self._settings.vector_type)
+        rows = [(digest, vector, self._force_before) for digest, vector in zip(digests_in_order, packed, strict=True)]
+        with translated():
+            async with self._connections.one() as connection:
+                await connection.executemany(self._queries["stage"], rows)
+                if time.monotonic() >= self._sweeps:
+                    self._sweeps = time.monotonic() + _SWEEP_EVERY_S
+                    await connection.execute(self._queries["sweep_staged"], _STAGED_FOR)
+
+    async def staged(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        """Return of which of these texts the vectors are kept."""
+        if not hashes:
+            return frozenset()
+        with translated():
+            async with self._connections.one() as connection:
+                rows = await connection.fetch(self._queries["staged"], digests(list(hashes)), self._force_before)
+        return frozenset(row["hash"] for row in rows)
 
     async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """Remember the next offset of each partition."""

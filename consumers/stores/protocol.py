@@ -11,6 +11,9 @@ from schemas.spending import DaySpent, Spent
 class Store(Protocol):
     """An index of documents and their vectors.
 
+    A store may be told at its construction that what was embedded before a moment counts as absent, in look-up, reuse
+    and write alike, be it of the same origin or not. Only what is stale stays so.
+
     Every method raises StoreUnavailable (try again), RowRejected (a value of this group) or StoreMisconfigured
     (an operator has to act); no other exception leaves but CancelledError.
     """
@@ -24,10 +27,20 @@ class Store(Protocol):
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         """Apply a group in one transaction; entry i is what became of change i.
 
-        A key may occur several times: the newest by the fence is written, the others are SUPERSEDED with it. AGAIN
-        is answered for a change whose reused vector is gone, or a touch whose content is no longer the stored one;
-        the others of the group are applied.
+        A key may occur several times: the newest by the fence is written, the others are SUPERSEDED with it. A chunk
+        without a vector keeps that of the same text in its document, else takes the staged one. AGAIN is answered for
+        a change of which such a vector is gone, or a touch whose content is no longer the stored one; the others of
+        the group are applied.
         """
+
+    async def stage(self, vectors: Mapping[bytes, bytes]) -> None:
+        """Keep vectors, packed, by the hashes of their texts until documents are written that take them.
+
+        The first document that takes one has it; what nobody takes is forgotten after a week.
+        """
+
+    async def staged(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        """Return of which of these texts the vectors are kept."""
 
     async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """Remember the next offset of each partition; called before each commit to Kafka."""

@@ -38,15 +38,16 @@ SELECT provider, model, dimensions, vector_type, chunking, tokenizer FROM {index
 
 -- look_up --
 -- How each candidate stands to its row; a candidate without a row is not returned. Advice: nothing is locked.
+-- A row that was embedded before $11 counts as absent, unless something newer is stored.
 -- The limit keeps this a probe of the primary key for each candidate, whatever the statistics say.
 SELECT c.n,
        CASE {index}.fence(
                 c.version, c.topic, c.partition, c."offset", c."timestamp", c.log_append_time, c.fence_ts,
                 d.version, d.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp, d.fence_ts)
-           WHEN 'redelivered' THEN 'redelivered'
+           WHEN 'redelivered' THEN CASE WHEN d.embedded_at < $11::timestamptz THEN 'absent' ELSE 'redelivered' END
            WHEN 'stale' THEN 'superseded'
            ELSE CASE
-               WHEN d.content_hash IS NULL THEN 'absent'
+               WHEN d.content_hash IS NULL OR d.embedded_at < $11::timestamptz THEN 'absent'
                WHEN d.content_hash = c.content_hash THEN 'unchanged'
                ELSE 'changed'
            END
@@ -56,7 +57,7 @@ FROM unnest($1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::te
      WITH ORDINALITY
      AS c(tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts, content_hash, n)
 CROSS JOIN LATERAL (
-    SELECT version, origin_topic, origin_partition, origin_offset, origin_timestamp, fence_ts, content_hash
+    SELECT version, origin_topic, origin_partition, origin_offset, origin_timestamp, fence_ts, content_hash, embedded_at
     FROM {index}.documents AS stored
     WHERE stored.tenant = c.tenant AND stored.id = c.id
     LIMIT 1
@@ -65,20 +66,23 @@ CROSS JOIN LATERAL (
 -- write_documents --
 -- Lock, in the order of the arrays, every row of the group, and write those that pass the fence; they are returned.
 -- content_hash is NULL for a deletion. chunk_count is -1 for a touch, which needs the same content under it; one that
--- finds no row makes one with revision 0, for the caller to roll back.
+-- finds no row makes one with revision 0, for the caller to roll back. anew: no chunk keeps a stored vector.
+-- A row that was embedded before $15 lets the same origin through, and no touch; chunks that it keeps are replaced.
+-- No chunk may be older than embedded_at says, so that it moves as far as that is known here: to now when the whole
+-- content is new, else to $15. Of a new row whose chunks come from elsewhere it is not known yet.
 INSERT INTO {index}.documents AS d (
     tenant, id, version, origin_topic, origin_partition, origin_offset, origin_timestamp, log_append_time, fence_ts,
     content_hash, chunk_count, title, metadata, deleted_at, embedded_at, stored_at, revision)
 SELECT tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts,
        content_hash, chunk_count, title, metadata::jsonb,
        CASE WHEN content_hash IS NULL THEN now() END,
-       CASE WHEN content_hash IS NOT NULL THEN now() END,
+       CASE WHEN anew THEN greatest(now(), $15::timestamptz) END,
        now(), CASE WHEN chunk_count < 0 THEN 0 ELSE 1 END
 FROM unnest($1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::integer[],
             $6::text::bigint[], $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::text::bytea[],
-            $11::text::integer[], $12::text::text[], $13::text::text[])
+            $11::text::integer[], $12::text::text[], $13::text::text[], $14::text::boolean[])
      AS change(tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts,
-               content_hash, chunk_count, title, metadata)
+               content_hash, chunk_count, title, metadata, anew)
 ON CONFLICT (tenant, id) DO UPDATE SET
     version = CASE WHEN excluded.deleted_at IS NULL THEN excluded.version ELSE coalesce(excluded.version, d.version) END,
     origin_topic = excluded.origin_topic,
@@ -92,48 +96,69 @@ ON CONFLICT (tenant, id) DO UPDATE SET
     title = excluded.title,
     metadata = excluded.metadata,
     deleted_at = excluded.deleted_at,
-    embedded_at = CASE WHEN excluded.deleted_at IS NULL THEN coalesce(d.embedded_at, excluded.embedded_at) END,
+    embedded_at = CASE
+        WHEN excluded.deleted_at IS NOT NULL THEN NULL
+        WHEN excluded.embedded_at IS NOT NULL AND d.content_hash IS DISTINCT FROM excluded.content_hash
+            THEN excluded.embedded_at
+        ELSE greatest(d.embedded_at, $15::timestamptz)
+    END,
     stored_at = excluded.stored_at,
     revision = d.revision + 1
-WHERE {index}.fence(
+WHERE CASE {index}.fence(
           excluded.version, excluded.origin_topic, excluded.origin_partition, excluded.origin_offset,
           excluded.origin_timestamp, excluded.log_append_time, excluded.fence_ts,
-          d.version, d.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp, d.fence_ts) = 'newer'
-      AND (excluded.chunk_count >= 0 OR d.content_hash = excluded.content_hash)
-RETURNING d.tenant, d.id, d.revision
+          d.version, d.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp, d.fence_ts)
+          WHEN 'newer' THEN
+              excluded.chunk_count >= 0
+              OR (d.content_hash = excluded.content_hash AND (d.embedded_at < $15::timestamptz) IS NOT TRUE)
+          WHEN 'redelivered' THEN excluded.chunk_count >= 0 AND d.embedded_at < $15::timestamptz
+          ELSE false
+      END
+RETURNING d.tenant, d.id, d.revision, CASE WHEN d.revision > 1 THEN d.embedded_at END
 
 -- stored_hashes --
+-- Chunks that were embedded before $3 are not there.
 SELECT c.tenant, c.document_id, c.ordinal, c.hash
 FROM unnest($1::text::text[], $2::text::text[]) AS k(tenant, id)
 CROSS JOIN LATERAL (
     SELECT tenant, document_id, ordinal, hash
     FROM {index}.chunks AS stored
-    WHERE stored.tenant = k.tenant AND stored.document_id = k.id
+    WHERE stored.tenant = k.tenant AND stored.document_id = k.id AND (stored.embedded_at < $3::timestamptz) IS NOT TRUE
     OFFSET 0
 ) AS c
 
--- stored_vectors --
--- Vectors that move to another place of their document. The rows of their documents are locked.
-SELECT c.tenant, c.document_id, c.ordinal, c.embedding, c.embedded_at
-FROM unnest($1::text[], $2::text[], $3::integer[]) AS k(tenant, id, ordinal)
-CROSS JOIN LATERAL (
-    SELECT tenant, document_id, ordinal, embedding, embedded_at
-    FROM {index}.chunks AS stored
-    WHERE stored.tenant = k.tenant AND stored.document_id = k.id AND stored.ordinal = k.ordinal
-    LIMIT 1
-) AS c
-
--- write_chunk --
--- A chunk whose text is already in its place is left as it is, vector and all.
+-- move_chunks --
+-- Chunks whose text stands at another place of their document. Their vectors never leave the database; one statement
+-- for all, since it sees every place as it was before. The rows of their documents are locked.
 INSERT INTO {index}.chunks AS c (tenant, document_id, ordinal, text, hash, tokens, embedding, embedded_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now()))
+SELECT k.tenant, k.id, k.ordinal, from_.text, from_.hash, from_.tokens, from_.embedding, from_.embedded_at
+FROM unnest($1::text::text[], $2::text::text[], $3::text::integer[], $4::text::integer[])
+     AS k(tenant, id, ordinal, place)
+CROSS JOIN LATERAL (
+    SELECT text, hash, tokens, embedding, embedded_at
+    FROM {index}.chunks AS stored
+    WHERE stored.tenant = k.tenant AND stored.document_id = k.id AND stored.ordinal = k.place
+    LIMIT 1
+) AS from_
 ON CONFLICT (tenant, document_id, ordinal) DO UPDATE SET
     text = excluded.text,
     hash = excluded.hash,
     tokens = excluded.tokens,
     embedding = excluded.embedding,
     embedded_at = excluded.embedded_at
-WHERE c.hash IS DISTINCT FROM excluded.hash
+
+-- write_chunk --
+-- A chunk whose text is already in its place is left as it is, vector and all, unless it is older than $9, which its
+-- document says that none is.
+INSERT INTO {index}.chunks AS c (tenant, document_id, ordinal, text, hash, tokens, embedding, embedded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, greatest(now(), $8::timestamptz))
+ON CONFLICT (tenant, document_id, ordinal) DO UPDATE SET
+    text = excluded.text,
+    hash = excluded.hash,
+    tokens = excluded.tokens,
+    embedding = excluded.embedding,
+    embedded_at = excluded.embedded_at
+WHERE c.hash IS DISTINCT FROM excluded.hash OR c.embedded_at < $9::timestamptz
 
 -- remove_surplus --
 -- Chunks that a document has no longer; all of them for a deletion.

@@ -434,6 +434,7 @@ class TestPgVector(StoreContract):
         async with PgVectorStore(StoreSettings(dsn=SecretStr(database))) as store:
             await store.create(FINGERPRINT)
             yield store
+
     @pytest.mark.parametrize(
         ("where", "found"),
         [
@@ -460,4 +461,3 @@ class TestPgVector(StoreContract):
             put("d", "four", origin=at(4)),
         )
         assert sorted(hit.id for hit in await store.search(vector("one"), limit=9, where=where)) == found
-

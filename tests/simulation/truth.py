@@ -14,7 +14,7 @@ from consumers.core.chunking import Chunker
 from consumers.core.decoding import decode
 from consumers.core.fence import Mark, Verdict, judge, moved
 from consumers.providers.deterministic import vector_of
-from consumers.stores.memory import Row
+from consumers.stores.memory_write import Row
 from schemas.dead_letters import DeadLetter, original, to_record
 from schemas.documents import Document
 from schemas.errors import InvalidDocument

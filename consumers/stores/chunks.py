@@ -1,0 +1,147 @@
+"""How do the chunks of a group come to their places?
+
+A chunk brings its vector, or keeps one: that of the same text in its own document, wherever it stood there, else one
+that was staged. A vector that is kept never leaves the database. A huge document is written in several statements of
+its transaction, so that no message of them grows with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias, TypeVar
+
+from consumers.stores.columns import digests, numbers, texts
+from consumers.stores.connections import Connection
+from consumers.stores.vectors import stored_form
+from schemas.index import ChunkRow, DocumentKey
+
+_AT_ONCE = 1000
+"""Chunks a statement."""
+
+Item = TypeVar("Item")
+Contents: TypeAlias = Mapping[DocumentKey, Sequence[ChunkRow]]
+"""The chunks of each document, all of them, in the order of the keys."""
+
+
+class ChunkWrite:
+    """One attempt at the chunks of a group, inside its transaction, with the rows of its documents locked."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        queries: Mapping[str, str],
+        vector_type: str,
+        force_before: datetime | None,
+    ) -> None:
+        self._connection = connection
+        self._queries = queries
+        self._vector_type = vector_type
+        self._force_before = force_before
+        # Where the vectors come from that documents do not bring: (document, ordinal, its place now), and staged ones.
+        self._moves: list[tuple[DocumentKey, int, int]] = []
+        self._staged: list[tuple[DocumentKey, int, ChunkRow]] = []
+
+    async def find(self, contents: Contents) -> set[DocumentKey]:
+        """Find the vectors that documents do not bring; return the documents of which one is gone."""
+        keeping = [key for key, chunks in contents.items() if None in [chunk.vector for chunk in chunks]]
+        if not keeping:
+            return set()
+        stored = await stored_ordinals(self._connection, self._queries, keeping, self._force_before)
+        for key in keeping:
+            places_of = stored.get(key, {})
+            for ordinal, chunk in enumerate(contents[key]):
+                if chunk.vector is not None:
+                    continue
+                places = places_of.get(chunk.hash)
+                if places is None:
+                    self._staged.append((key, ordinal, chunk))
+                elif ordinal not in places:
+                    self._moves.append((key, ordinal, places[0]))
+        held = await self._hold()
+        return {key for key, _, chunk in self._staged if chunk.hash not in held}
+
+    async def _hold(self) -> set[bytes]:
+        """Keep staged vectors where they are until the transaction ends; return which of them are there."""
+        held: set[bytes] = set()
+        wanted = sorted({chunk.hash for _, _, chunk in self._staged})
+        for some in _slices(wanted):
+            rows = await self._connection.fetch(self._queries["hold_staged"], digests(some), self._force_before)
+            held.update(row["hash"] for row in rows)
+        return held
+
+    async def write(self, contents: Contents, known: Mapping[DocumentKey, datetime | None]) -> None:
+        """Write what ``find`` has found and what documents bring; remove what *known* documents have no longer.
+
+        *known* are the documents that had a row before, with the time before which none of their chunks may have been
+        embedded.
+        """
+        if self._moves:
+            await self._move()
+        for some in _slices(self._staged):
+            await self._write_staged(some)
+        if rows := self._rows(contents, known):
+            await self._connection.executemany(self._queries["write_chunk"], rows)
+        surplus = [key for key in contents if key in known]
+        if surplus:
+            await self._connection.execute(
+                self._queries["remove_surplus"], *_columns(surplus), numbers([len(contents[key]) for key in surplus])
+            )
+        if self._staged:
+            await self._clean_up()
+
+    async def _move(self) -> None:
+        await self._connection.execute(
+            self._queries["move_chunks"],
+            *_columns([key for key, *_ in self._moves]),
+            numbers([ordinal for _, ordinal, _ in self._moves]),
+            numbers([place for *_, place in self._moves]),
+        )
+
+    async def _write_staged(self, some: Sequence[tuple[DocumentKey, int, ChunkRow]]) -> None:
+        chunks = [chunk for *_, chunk in some]
+        await self._connection.execute(
+            self._queries["write_staged_chunks"],
+            *_columns([key for key, *_ in some]),
+            numbers([ordinal for _, ordinal, _ in some]),
+            texts([chunk.text for chunk in chunks]),
+            digests([chunk.hash for chunk in chunks]),
+            numbers([chunk.tokens for chunk in chunks]),
+        )
+
+    def _rows(self, contents: Contents, known: Mapping[DocumentKey, datetime | None]) -> list[tuple[object, ...]]:
+        """Return the arguments of write_chunk for the chunks that bring their vectors."""
+        vectors = [chunk.vector for chunks in contents.values() for chunk in chunks if chunk.vector is not None]
+        fresh = iter(stored_form(vectors, self._vector_type))
+        forced = self._force_before
+        return [
+            (*key, ordinal, chunk.text, chunk.hash, chunk.tokens, next(fresh), forced, known.get(key))
+            for key, chunks in contents.items()
+            for ordinal, chunk in enumerate(chunks)
+            if chunk.vector is not None
+        ]
+
+    async def _clean_up(self) -> None:
+        """Remove what was staged, and let the documents say how old their oldest chunk is."""
+        used = sorted({chunk.hash for _, _, chunk in self._staged})
+        for some in _slices(used):
+            await self._connection.execute(self._queries["drop_staged"], digests(some))
+        documents = sorted({key for key, *_ in self._staged})
+        await self._connection.execute(self._queries["settle_embedded_at"], *_columns(documents))
+
+
+async def stored_ordinals(
+    connection: Connection, queries: Mapping[str, str], keys: Sequence[DocumentKey], force_before: datetime | None
+) -> dict[DocumentKey, dict[bytes, list[int]]]:
+    """Return, for each document with chunks, the places of each chunk hash; none embedded before *force_before*."""
+    stored: dict[DocumentKey, dict[bytes, list[int]]] = {}
+    rows = await connection.fetch(queries["stored_hashes"], *_columns(keys), force_before)
+    for tenant, document_id, ordinal, digest in rows:
+        stored.setdefault((tenant, document_id), {}).setdefault(digest, []).append(ordinal)
+    return stored
+
+
+def _columns(keys: Sequence[DocumentKey]) -> tuple[str, str]:
+    return texts([key[0] for key in keys]), texts([key[1] for key in keys])
+
+
+def _slices(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
