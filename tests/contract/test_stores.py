@@ -408,33 +408,6 @@ class StoreContract:
         await write(store, put("a", "one", origin=at(1)), put("b", "two", origin=at(2), tenant="we"))
         assert [hit.id for hit in await store.search(vector("one"), limit=9, tenant="we")] == ["b"]
 
-    async def test_a_search_with_a_vector_of_another_length_is_refused(self, store: Store) -> None:
-        await write(store, put("a", "one", origin=at(1)))
-        with pytest.raises(RowRejected):
-            await store.search(packed(1, 0), limit=1)
-
-    async def test_counts_leave_tombstones_out(self, store: Store) -> None:
-        await write(store, put("a", "1", "2", origin=at(1)), put("b", "1", origin=at(2)), delete("b", origin=at(3)))
-        assert await store.counts() == Counts(documents=1, chunks=2, tombstones=1)
-
-
-class TestMemory(StoreContract):
-    """The store in memory."""
-
-    @pytest.fixture
-    def store(self) -> Store:
-        return MemoryStore(FINGERPRINT)
-
-
-class TestPgVector(StoreContract):
-    """The store in PostgreSQL."""
-
-    @pytest.fixture
-    async def store(self, database: str) -> AsyncIterator[Store]:
-        async with PgVectorStore(StoreSettings(dsn=SecretStr(database))) as store:
-            await store.create(FINGERPRINT)
-            yield store
-
     @pytest.mark.parametrize(
         ("where", "found"),
         [
@@ -461,3 +434,30 @@ class TestPgVector(StoreContract):
             put("d", "four", origin=at(4)),
         )
         assert sorted(hit.id for hit in await store.search(vector("one"), limit=9, where=where)) == found
+
+    async def test_a_search_with_a_vector_of_another_length_is_refused(self, store: Store) -> None:
+        await write(store, put("a", "one", origin=at(1)))
+        with pytest.raises(RowRejected):
+            await store.search(packed(1, 0), limit=1)
+
+    async def test_counts_leave_tombstones_out(self, store: Store) -> None:
+        await write(store, put("a", "1", "2", origin=at(1)), put("b", "1", origin=at(2)), delete("b", origin=at(3)))
+        assert await store.counts() == Counts(documents=1, chunks=2, tombstones=1)
+
+
+class TestMemory(StoreContract):
+    """The store in memory."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore(FINGERPRINT)
+
+
+class TestPgVector(StoreContract):
+    """The store in PostgreSQL."""
+
+    @pytest.fixture
+    async def store(self, database: str) -> AsyncIterator[Store]:
+        async with PgVectorStore(StoreSettings(dsn=SecretStr(database))) as store:
+            await store.create(FINGERPRINT)
+            yield store
