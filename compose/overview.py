@@ -17,7 +17,8 @@ from consumers.kafka.admin import Commit, Group, KafkaView, PartitionLag, lags
 from consumers.stores.pgvector import PgVectorStore
 from schemas.errors import BrokerMisconfigured, HeadraceError
 from schemas.index import Counts
-from schemas.settings import Settings
+from schemas.settings import HttpSettings, Settings
+from schemas.spending import Spent
 from schemas.status import Status
 
 PART_TIMEOUT_S = 8.0
@@ -40,10 +41,11 @@ class KafkaPart(msgspec.Struct, frozen=True):
 
 
 class IndexPart(msgspec.Struct, frozen=True):
-    """What the index holds."""
+    """What the index holds, and what each tenant's documents have cost today (UTC)."""
 
     name: str
     counts: Counts
+    spent_today: dict[str, Spent] = {}
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -122,26 +124,33 @@ class Lookout:
             raise HeadraceError("store.dsn is not set")
         if await self._store.about() is None:
             raise HeadraceError(f"the index {self._settings.store.index} does not exist: run `headrace init`")
-        return IndexPart(self._settings.store.index, await self._store.counts())
+        counts, ledger = await self._store.counts(), await self._store.spent(1)
+        return IndexPart(self._settings.store.index, counts, {one.tenant: one.spent for one in ledger})
 
     async def _worker(self) -> Status:
-        http = self._settings.http
-        if self._session is None or not http.port:
-            raise HeadraceError("http.port is 0: no worker can be asked")
-        host = EVERYWHERE.get(http.host, http.host)
-        url = f"http://{f'[{host}]' if ':' in host else host}:{http.port}/status"
-        try:
-            async with self._session.get(url) as response:
-                return msgspec.json.decode(await response.read(), type=Status)
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            raise HeadraceError(f"no worker answers at {url}") from None
-        except msgspec.MsgspecError:
-            raise HeadraceError(f"something else than a worker of this version answers at {url}") from None
+        if self._session is None:
+            raise HeadraceError("no worker can be asked yet")
+        return await ask_worker(self._settings.http, self._session)
 
     async def _close_view(self) -> None:
         view, self._view = self._view, None
         if view is not None:
             await view.__aexit__(None, None, None)
+
+
+async def ask_worker(http: HttpSettings, session: aiohttp.ClientSession) -> Status:
+    """Return what the worker says of itself that answers here. Raises HeadraceError where none does."""
+    if not http.port:
+        raise HeadraceError("http.port is 0: no worker can be asked")
+    host = EVERYWHERE.get(http.host, http.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{http.port}/status"
+    try:
+        async with session.get(url) as response:
+            return msgspec.json.decode(await response.read(), type=Status)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        raise HeadraceError(f"no worker answers at {url}") from None
+    except msgspec.MsgspecError:
+        raise HeadraceError(f"something else than a worker of this version answers at {url}") from None
 
 
 async def _answer(part: str, asked: Awaitable[T], problems: dict[str, str]) -> T | None:

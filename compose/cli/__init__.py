@@ -44,6 +44,8 @@ COMMANDS = (
     Command("publish", "publish", "publish", "Publish files, folders or standard input."),
     Command("search", "search", "search", "Find the nearest chunks."),
     Command("export", "export", "export", "Write vectors to memory-mapped files."),
+    Command("delete", "delete", "delete", "Delete documents, or a whole tenant."),
+    Command("purge", "purge", "purge", "Forget deleted documents."),
     Command("reconcile", "reconcile", "reconcile", "Compare the topic with the index, and mend what differs."),
     Command("status", "status", "status", "Show lag, rates and states."),
     Command("pause", "orders", "pause", "Let a whole group take nothing in."),
@@ -73,10 +75,19 @@ OFFSETS = (
     Command("export", "offsets", "export", "Write where the group stands to a file."),
 )
 BUDGET = (
-    Command("show", "budget", "show_", "Show what embedding has cost, by day and tenant."),
-    Command("raise", "budget", "raise_", "Let the group spend more today."),
+    Command("show", "budget", "show_ledger", "Show what embedding has cost, by day and tenant."),
+    Command("raise", "budget", "raise_limits", "Let the group spend more today."),
+)
+INDEXES = (
+    Command("list", "index", "list_indexes", "List the indexes of the database."),
+    Command("create", "index", "create", "Create an index beside those that are there."),
+    Command("build", "index_build", "build", "Build a vector index, for fast searches."),
+    Command("compare", "index_compare", "compare", "Say what one index has of another."),
+    Command("promote", "index_promote", "promote", "Let readers use another index."),
+    Command("drop", "index", "drop", "Drop an index with all its rows."),
 )
 GROUPS = {
+    "index": ("Look at the indexes, and change the one that readers use.", INDEXES),
     "dlq": ("Look at the dead letters, and deal with them.", DEAD_LETTERS),
     "budget": ("Look at what embedding has cost, and limit it.", BUDGET),
     "offsets": ("Look at the offsets of the group, and change them.", OFFSETS),

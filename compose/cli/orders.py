@@ -22,7 +22,7 @@ async def pause(as_json: Json = False) -> None:  # noqa: FBT002 - a flag
         headrace pause --group headrace-docs_v2 --index docs_v2
     """
     settings = configured("store.dsn").settings
-    await _order(settings, {pause_of(settings.group): YES})
+    await give(settings, {pause_of(settings.group): YES})
     _say(settings, "paused", "takes nothing in from within two seconds on; `headrace resume` goes on", as_json=as_json)
 
 
@@ -38,11 +38,12 @@ async def resume(as_json: Json = False) -> None:  # noqa: FBT002 - a flag
     """
     settings = configured("store.dsn").settings
     group = settings.group
-    await _order(settings, {pause_of(group): NO, leave_of(group): NO, resume_of(group): YES})
+    await give(settings, {pause_of(group): NO, leave_of(group): NO, resume_of(group): YES})
     _say(settings, "resumed", "goes on within two seconds", as_json=as_json)
 
 
-async def _order(settings: Settings, orders: dict[str, str]) -> None:
+async def give(settings: Settings, orders: dict[str, str]) -> None:
+    """Give orders to every worker of the group. Raises StoreMisconfigured where there is no index."""
     async with PgVectorStore(settings.store) as store:
         see_that_it_exists(await store.about(), settings.store.index)
         await store.give_orders(orders, f"{getpass.getuser()}@{socket.gethostname()}")

@@ -11,11 +11,14 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from compose.cli.budget import spent_in_words
 from compose.cli.console import grid_of, print_json, readable, show, stdout, table_of
 from compose.cli.errors import FAILED
 from compose.cli.options import Json, configured
 from compose.overview import IndexPart, KafkaPart, Lookout, Overview
+from consumers.core.spending import daily_budget
 from schemas.settings import Settings
+from schemas.spending import Spent
 from schemas.status import State, Status
 
 EVERY_S = 1.0
@@ -82,6 +85,7 @@ def rendered(overview: Overview, settings: Settings) -> RenderableType:
         rows.append(_dead_letters(overview.kafka))
     if overview.index is not None:
         rows.append(_index(overview.index))
+        rows += _spent(overview.index, settings)
     if overview.worker is not None:
         rows += _worker(overview.worker, settings)
     for part, why in overview.problems.items():
@@ -134,6 +138,16 @@ def _index(index: IndexPart) -> Row:
     about = "about " if counts.estimated else ""
     held = f"{counts.documents:,} documents, {counts.chunks:,} chunks, {counts.tombstones:,} deleted"
     return _row("index", f"{index.name}: {about}{held}")
+
+
+def _spent(index: IndexPart, settings: Settings) -> list[Row]:
+    if not index.spent_today:
+        return []
+    whole = sum(index.spent_today.values(), Spent())
+    limit = daily_budget(settings.provider).token_limit
+    of = "" if limit is None else f", {whole.tokens / limit:.0%} of the day's budget"
+    tenants = f", {len(index.spent_today)} tenants" if len(index.spent_today) > 1 else ""
+    return [_row("spent", f"{spent_in_words(whole)} today (UTC){of}{tenants}: `headrace budget show` says more")]
 
 
 def _worker(worker: Status, settings: Settings) -> list[Row]:
