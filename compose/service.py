@@ -10,7 +10,7 @@ from consumers.core.backoff import backoff
 from consumers.core.chunking import Chunker, describe
 from consumers.core.decoding import origin_of
 from consumers.core.flight import Cause, Flight
-from consumers.core.standing_orders import ORDERS_EVERY_S, StandingOrders
+from consumers.core.standing_orders import ORDERS_EVERY_S, sent_away
 from consumers.kafka.source import Ledger, Source
 from consumers.pipeline import Parts, Pipeline
 from consumers.providers.openai import OpenAIProvider
@@ -28,6 +28,7 @@ from schemas.errors import (
 )
 from schemas.events import Observer
 from schemas.index import Fingerprint
+from schemas.orders import leave_of
 from schemas.settings import Settings
 
 SOFTWARE = f"headrace/{__version__}"
@@ -160,11 +161,11 @@ class Worker:
 
         async def see_the_index() -> None:
             see_that_it_fits(await store.about(), self.fingerprint, settings.store.index)
+            await store.see_that_it_is_up_to_date()
 
         async def stay_away() -> None:
-            standing = StandingOrders(group)
             while not self._stop.is_set():
-                self.away_because = standing.read(await store.orders(standing.names)).away
+                self.away_because = sent_away(await store.orders([leave_of(group)]), group)
                 if self.away_because is None:
                     return
                 await self._wait(ORDERS_EVERY_S)

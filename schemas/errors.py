@@ -18,7 +18,8 @@
     │   ├── StoreUnavailable      SQLSTATE 40001, 40P01, 55P03, 08*, 53*, 57P0*; lost connections
     │   └── RowRejected           SQLSTATE class 22, 21, 54
     └── BrokerError
-        └── BrokerUnavailable     no answer, not enough replicas, time-out of a produce or a commit
+        ├── BrokerUnavailable     no answer, not enough replicas, time-out of a produce or a commit
+        └── GroupIsLive           its offsets are its members' affair
 
 Foreign exceptions stop at the adapter that met them and become one of these. The message of each says what an
 operator can do.
@@ -143,3 +144,7 @@ class BrokerError(HeadraceError):
 
 class BrokerUnavailable(BrokerError):
     """Kafka does not answer, or can not take a record or a commit now."""
+
+
+class GroupIsLive(BrokerError):
+    """The group has members: only an empty one takes offsets from outside."""

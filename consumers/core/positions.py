@@ -73,6 +73,14 @@ def index_of(metadata: str) -> str | None:
     return rest.partition("/")[0] if owner == OWNER else None
 
 
+def writer_of(metadata: str) -> str:
+    """Say in words who wrote a commit."""
+    index = index_of(metadata)
+    if index is not None:
+        return f"index {index}"
+    return "headrace offsets" if metadata.partition("/")[0] == OPERATOR else "another tool"
+
+
 def see_that_the_index_knows(index: str, committed: Iterable[str]) -> None:
     """Raise IndexMismatch where an index without documents and positions meets commits of its own workers."""
     if any(index_of(metadata) == index for metadata in committed):

@@ -47,9 +47,15 @@ class StandingOrders:
         return Wanted(
             _told("paused", "goes on", pause),
             new,
-            _told("out of the group, as told", "lets it join again", by_name.get(leave_of(self._group))),
+            sent_away(orders, self._group),
             _allowed(by_name.get(allowance_of(self._group)), today),
         )
+
+
+def sent_away(orders: Sequence[Order], group: str) -> str | None:
+    """Return who wants the group's workers out of it and since when, or None."""
+    standing = [order for order in orders if order.name == leave_of(group)]
+    return _told("out of the group, as told", "lets it join again", standing[0] if standing else None)
 
 
 def _told(what: str, then: str, order: Order | None) -> str | None:

@@ -139,11 +139,18 @@ class KafkaView:
                 found = await self._consumer.offsets_for_times(asked)
         return {place.partition: told.offset if told is not None else None for place, told in found.items()}
 
+    async def cluster_id(self) -> str:
+        """Return the name that the cluster gave itself when it was made."""
+        with broker_errors("asking for the id of the cluster"):
+            async with asyncio.timeout(self._timeout_s):
+                told = await self._admin.describe_cluster()
+        return str(told["cluster_id"])
+
     async def committed(self, group: str, topic: str) -> dict[int, Commit]:
         """Return what the group has committed for each partition for which it did."""
         with broker_errors(f"reading the offsets of the group {group}"):
             async with asyncio.timeout(self._timeout_s):
-                found = await _patiently(lambda: self._admin.list_consumer_group_offsets(group))
+                found = await patiently(lambda: self._admin.list_consumer_group_offsets(group))
         return {
             place.partition: Commit(told.offset, told.metadata or "")
             for place, told in found.items()
@@ -154,7 +161,7 @@ class KafkaView:
         """Return the state and the members of a group, a group that was never seen as well."""
         with broker_errors(f"describing the group {group}"):
             async with asyncio.timeout(self._timeout_s):
-                return await _patiently(lambda: self._describe(group, topic))
+                return await patiently(lambda: self._describe(group, topic))
 
     async def _describe(self, group: str, topic: str) -> Group:
         [answer] = await self._admin.describe_consumer_groups([group])
@@ -183,7 +190,7 @@ def lags(extents: Iterable[Extent], committed: Mapping[int, Commit]) -> list[Par
     ]
 
 
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
     """Ask again while the broker still looks for the coordinator: the first question ever makes it create its topic."""
     while True:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata
 
@@ -125,6 +125,17 @@ class Log:
         async with self._consumer(group_id=self.group) as consumer:
             consumer.assign(list(places))
             await consumer.commit(places)
+
+    async def delete_before(self, offsets: Mapping[int, int]) -> None:
+        """Let the records below these offsets be gone, as retention does."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=20_000)
+        try:
+            await admin.start()
+            await admin.delete_records(
+                {TopicPartition(self.topic, p): RecordsToDelete(offset) for p, offset in offsets.items()}
+            )
+        finally:
+            await admin.close()
 
     async def join_and_leave(self) -> None:
         """Be a member of the group until partitions are assigned, and leave again: two rebalances."""
