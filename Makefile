@@ -8,13 +8,13 @@ ARGS =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench faults lock clean
+.PHONY: help demo test check bench performance faults lock clean
 
 # A copied or moved folder must not run the code it was copied from: an installation knows its absolute place.
 $(shell [ "$$(cat .venv/place 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/made)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo 'STACK=containers runs the tests on Docker containers; ARGS="..." is passed on to the command.'
 
 demo: .venv/demo-ready ## watch documents travel from Kafka to search results, under a minute
@@ -31,6 +31,9 @@ check: .venv/dev-ready ## ruff, format, mypy, import-linter
 
 bench: .venv/demo-ready ## measure throughput against the built-in fake provider
 	@.venv/bin/headrace bench $(ARGS)
+
+performance: .venv/demo-ready ## measure everything, in a quarter of an hour, and write it into docs/performance.md
+	@.venv/bin/headrace bench --write docs/performance.md $(ARGS)
 
 faults: .venv/dev-ready ## break every part on purpose and write what it cost into docs/faults.md
 	@report=$$(mktemp) && trap 'rm -f "$$report"' EXIT && export HEADRACE_FAULT_MATRIX="$$report" && \

@@ -1,172 +1,187 @@
-"""What is measured, and in which order? Stages first, then both programs in turn, at each latency."""
+"""What is measured, and in which order? Stages first, then both programs in turn, in each case."""
 
 import os
 import platform
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import asyncpg
-from pydantic import SecretStr
+import msgspec
 
+from compose.bench import stock
+from compose.bench.profile import profile_of
 from compose.bench.programs import Measurement
-from compose.bench.results import BARE, WORKER, Plan, Report, Run, Stage, medians_of, ratios_of
-from compose.bench.stages import Stages
-from compose.bench.topic import GatedTopic, Tell, publish
-from compose.embedded.stack import Stack, temporary_stack
+from compose.bench.results import (
+    BARE,
+    WORKER,
+    Case,
+    Plan,
+    Profile,
+    Report,
+    Run,
+    Stage,
+    Workload,
+    medians_of,
+    ratios_of,
+)
+from compose.bench.site import Site, open_site
+from compose.bench.stages import Stages, write_directly
+from compose.bench.topic import Arrivals, GatedTopic, Tell, publish
 from compose.fake_provider.behaviour import Behaviour, Fixed
-from compose.fake_provider.process import FakeProvider
 from compose.service import SOFTWARE, fingerprint_of
 from consumers.stores.pgvector import PgVectorStore
 from producers.topics import ensure_topics
-from schemas import sql
 from schemas.documents import Document
-from schemas.settings import (
-    HttpSettings,
-    KafkaSettings,
-    ProviderSettings,
-    Settings,
-    StoreSettings,
-    TelemetrySettings,
-)
-
-PARTS = frozenset({"kafka", "postgres"})
+from schemas.errors import StoreMisconfigured
+from schemas.settings import Settings
 
 
-async def measure(plan: Plan, tell: Tell) -> Report:
-    """Measure on a stack of our own that leaves nothing behind; *tell* takes lines of progress.
+async def measure(plan: Plan, tell: Tell, *, base: Settings | None = None, samples: Path | None = None) -> Report:
+    """Measure; *tell* takes lines of progress, *base* names servers to use in place of our own.
 
-    Raises MeasurementFailed, PartFailed, BrokerError and StoreError.
+    With *samples* one more run of the worker is looked at from inside, and its stacks are written there. Raises
+    MeasurementFailed, PartFailed, BrokerError and StoreError.
     """
-    async with AsyncExitStack() as opened:
-        stack = await opened.enter_async_context(
-            temporary_stack(parts=PARTS, observe=lambda part, words: tell(f"{part}: {words}"))
-        )
-        provider = await opened.enter_async_context(FakeProvider(dimensions=plan.dimensions))
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="headrace-")))
-        bench = _Bench(plan, stack, provider, folder, tell)
-        await bench.prepare()
-        stages = await bench.stages()
+    async with bench(base, plan.case.dimensions, tell) as here:
+        stages = await here.stages(plan.case, plan.latencies_ms)
         runs = [
-            await bench.program(program, latency)
-            for latency in plan.latencies_ms
+            await here.program(program, case)
+            for case in plan.cases()
             for _ in range(plan.repeat)
-            for program in (BARE, WORKER)
+            for program in ((BARE, WORKER) if bare_can(case) else (WORKER,))
         ]
+        profile = None if samples is None else await here.profile(plan.cases()[0], samples)
+    return report(here.site, plan, stages, runs, profile)
+
+
+def report(
+    site: Site, plan: Plan, stages: Sequence[Stage], runs: Sequence[Run], profile: Profile | None = None
+) -> Report:
+    """Put everything together."""
     medians = medians_of(runs)
     return Report(
         software=SOFTWARE,
         python=platform.python_version(),
         cpus=os.cpu_count() or 1,
+        place=site.place,
         plan=plan,
         stages=stages,
         medians=medians,
         ratios=ratios_of(medians, stages),
         runs=runs,
+        profile=profile,
     )
 
 
-class _Bench:
-    """A stack to measure on."""
+def bare_can(case: Case) -> bool:
+    """Say whether the bare loop does the same work: it cuts no texts, knows one tenant, and embeds everything."""
+    return case.sizes in ("fixed", "small") and case.workload in (Workload.LOAD, Workload.UPDATES)
 
-    def __init__(self, plan: Plan, stack: Stack, provider: FakeProvider, folder: Path, tell: Tell) -> None:
-        self._plan = plan
-        self._stack = stack
-        self._provider = provider
-        self._folder = folder
-        self._tell = tell
-        self._count = 0
 
-    async def prepare(self) -> None:
-        """Let the database note when a transaction was committed: it is the only witness of when a row was there."""
-        connection = await asyncpg.connect(self._stack.endpoints.dsn)
-        try:
-            await connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
-        finally:
-            await connection.close()
-        await self._stack.postgres.restart()
+@asynccontextmanager
+async def bench(base: Settings | None, dimensions: int, tell: Tell) -> "AsyncIterator[Bench]":
+    """Open what is needed to measure, and remove it afterwards."""
+    async with AsyncExitStack() as opened:
+        site = await opened.enter_async_context(open_site(base, dimensions, tell))
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="headrace-")))
+        yield Bench(site, folder, tell)
 
-    async def stages(self) -> list[Stage]:
-        settings = self._fresh_settings()
-        stages = Stages(settings, self._plan)
-        await ensure_topics(settings)
-        self._tell(f"publishing {self._plan.documents:,} documents")
-        await publish(settings, self._plan, self._tell)
-        draining, records = await stages.drain()
-        self._tell_of(draining)
+
+class Bench:
+    """A place to measure at."""
+
+    def __init__(self, site: Site, folder: Path, tell: Tell) -> None:
+        self.site = site
+        self.folder = folder
+        self.tell = tell
+
+    async def stages(self, case: Case, latencies_ms: Sequence[int | None]) -> list[Stage]:
+        """Measure each stage alone, with texts of one chunk."""
+        case = msgspec.structs.replace(case, workload=Workload.LOAD, rate=None, rows=0)
+        settings = self.site.settings(case)
+        stages = Stages(settings, case)
+        async with self.site.topics(settings):
+            await ensure_topics(settings)
+            self.tell(f"publishing {case.published:,} documents")
+            await publish(settings, case, self.tell)
+            draining, records = await stages.drain()
         decoding, decoded = stages.decode(records)
         del records
-        self._tell_of(decoding)
+        found = [draining, decoding]
         texts = [one.subject.text for one in decoded if isinstance(one.subject, Document)]
-        embedding = []
-        for latency in self._plan.latencies_ms:
-            await self._provider.set(Behaviour(latency=Fixed(latency)))
-            embedding.append(await stages.embed(texts, latency))
-            self._tell_of(embedding[-1])
-        async with self._index(settings) as store:
-            writing = await stages.write(decoded, store)
-        self._tell_of(writing)
-        return [draining, decoding, *embedding, writing]
+        for latency in latencies_ms:
+            if self.site.provider is not None:
+                await self.site.provider.set(Behaviour(latency=Fixed(latency or 0)))
+                found.append(await stages.embed(texts, latency))
+        found.append(stages.unpack())
+        async with self.site.index(settings) as store:
+            found.append(await stages.write(decoded, store))
+        for stage in found:
+            at = "" if stage.latency_ms is None else f", provider {stage.latency_ms} ms"
+            self.tell(f"{stage.name} alone{at}: {stage.documents_per_s:,.0f} documents/s")
+        return found
 
-    async def program(self, program: str, latency_ms: int) -> Run:
-        settings = self._fresh_settings()
-        gate = GatedTopic(settings)
-        self._tell(f"{program}, provider {latency_ms} ms: publishing {self._plan.documents:,} documents")
-        try:
-            await gate.fill(self._plan, self._tell)
-            async with self._index(settings):
-                self._tell(f"{program}, provider {latency_ms} ms: running")
-                measurement = Measurement(program, settings, self._folder, self._provider, self._pids())
-                run = await measurement.run(self._plan, gate, latency_ms)
-        finally:
-            await gate.aclose()
-        self._tell(f"{program}, provider {latency_ms} ms: {run.documents_per_s:,.0f} documents/s")
+    async def program(self, program: str, case: Case, *, samples: Path | None = None) -> Run:
+        """Measure one run of a program."""
+        if case.rate is not None and not self.site.notes_commits:
+            raise StoreMisconfigured(
+                "--rate: the database does not note when a transaction was committed: set track_commit_timestamp = on "
+                "in postgresql.conf and restart it"
+            )
+        settings = self.site.settings(case)
+        topic = GatedTopic(settings) if case.rate is None else Arrivals(settings)
+        name = f"{program}, {words_of(case)}"
+        self.tell(f"{name}: preparing {case.published:,} documents")
+        async with self.site.topics(settings):
+            try:
+                await topic.fill(case, self.tell)
+                async with self.prepared(case, settings):
+                    self.tell(f"{name}: running")
+                    run = await Measurement(program, case, settings, self.folder, self.site, samples=samples).run(topic)
+            finally:
+                await topic.aclose()
+        self.tell(f"{name}: {run.documents_per_s:,.0f} documents/s")
         return run
 
-    def _pids(self) -> dict[str, int]:
-        pids = {
-            "broker": self._stack.kafka.pid,
-            "database": self._stack.postgres.pid,
-            "provider": self._provider.pid,
-        }
-        return {name: pid for name, pid in pids.items() if pid is not None}
+    async def profile(self, case: Case, samples: Path) -> Profile:
+        """Look at one run of the worker from inside."""
+        self.tell("one more run, looked at from inside")
+        run = await self.program(WORKER, case, samples=samples)
+        return profile_of(samples, run.case.published)
 
-    def _fresh_settings(self) -> Settings:
-        """Name a topic, a group and an index that nobody has used."""
-        self._count += 1
-        name, at = f"bench_{self._count}", self._stack.endpoints
-        return Settings(
-            kafka=KafkaSettings(
-                bootstrap_servers=at.bootstrap_servers,
-                topic=f"{name}.raw",
-                dlq_topic="bench.dlq",
-                parked_topic="bench.parked",
-                group=name,
-            ),
-            provider=ProviderSettings(
-                base_url=self._provider.base_url,
-                model="fake",
-                dimensions=self._plan.dimensions,
-                concurrency=self._plan.concurrency,
-            ),
-            store=StoreSettings(dsn=SecretStr(at.dsn), index=name),
-            http=HttpSettings(port=0),
-            telemetry=TelemetrySettings(log_level="warning"),
-        )
+    async def direct_writes(self, case: Case) -> Stage:
+        """Measure what the tables of a case can take."""
+        settings = self.site.settings(case)
+        self.tell(f"direct writes, {words_of(case)}: running")
+        async with self.prepared(case, settings):
+            stage = await write_directly(case, settings, self.site)
+        self.tell(f"direct writes, {words_of(case)}: {stage.documents_per_s:,.0f} documents/s")
+        return stage
 
     @asynccontextmanager
-    async def _index(self, settings: Settings) -> AsyncIterator[PgVectorStore]:
-        """Make the index, and remove it afterwards: the next is to find as much room as this one."""
-        async with PgVectorStore(settings.store) as store:
-            await store.create(fingerprint_of(settings))
+    async def prepared(self, case: Case, settings: Settings) -> AsyncIterator[PgVectorStore]:
+        """Make an index that holds what the case expects to find."""
+        async with self.site.index(settings) as store:
+            async with self.site.connection() as connection:
+                await stock.fill(case, settings, connection)
+            await stock.stock(case, settings, fingerprint_of(settings), store)
+            if case.hnsw:
+                await self.site.make_hnsw(settings)
             yield store
-        connection = await asyncpg.connect(self._stack.endpoints.dsn)
-        try:
-            await connection.execute(f"DROP SCHEMA {sql.identifier(settings.store.index)} CASCADE")
-        finally:
-            await connection.close()
 
-    def _tell_of(self, stage: Stage) -> None:
-        at = "" if stage.latency_ms is None else f", provider {stage.latency_ms} ms"
-        self._tell(f"{stage.name} alone{at}: {stage.documents_per_s:,.0f} documents/s")
+
+def words_of(case: Case) -> str:
+    """Say in a few words what a case is about."""
+    words: list[str] = [case.workload]
+    if case.latency_ms is not None:
+        words.append(f"provider {case.latency_ms} ms")
+    if case.sizes != "fixed":
+        words.append(f"{case.sizes} documents")
+    if case.rate is not None:
+        words.append(f"{case.rate:g} documents/s")
+    if case.rows:
+        words.append(f"{case.rows:,} rows before")
+    if case.hnsw:
+        words.append("HNSW")
+    return ", ".join(words)

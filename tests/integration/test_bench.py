@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from compose.bench.results import BARE, WORKER, Cpu, Plan, Run, Stage, medians_of, ratios_of
-from compose.bench.topic import documents
+from compose.bench.results import BARE, WORKER, Case, Cpu, Run, Stage, medians_of, ratios_of
+from compose.bench.texts import documents
 from compose.cli.errors import DONE, INTERRUPTED
 from tests.stack.readiness import get_ready
 
@@ -31,10 +31,10 @@ def temporary() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def bench(temporary: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def bench(temporary: Path, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
     get_ready("embedded", print)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "compose", "bench", *SMALL),
+        *(sys.executable, "-m", "compose", "bench", *SMALL, *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(temporary)},
@@ -52,17 +52,18 @@ async def test_a_run_measures_each_stage_and_both_programs_and_leaves_no_folder(
         out, err = await process.communicate()
     assert process.returncode == DONE, err.decode()
     report: dict[str, Any] = json.loads(out)
-    assert report["plan"]["documents"] == DOCUMENTS
+    assert report["plan"]["case"]["documents"] == DOCUMENTS
     assert [(stage["name"], stage["latency_ms"]) for stage in report["stages"]] == [
         ("drain", None),
         ("decode", None),
         ("embed", 5),
+        ("unpack", None),
         ("write", None),
     ]
-    assert {stage["documents"] for stage in report["stages"]} == {DOCUMENTS}
+    assert {stage["documents"] for stage in report["stages"] if stage["name"] != "unpack"} == {DOCUMENTS}
     assert [run["program"] for run in report["runs"]] == [BARE, WORKER]
     for run in report["runs"]:
-        assert run["documents"] == DOCUMENTS
+        assert run["case"]["documents"] == DOCUMENTS
         assert run["calls"] >= 2
         assert run["documents_per_s"] == pytest.approx(DOCUMENTS / run["seconds"], rel=0.01)
         assert run["cpu"]["program"] > 0
@@ -71,7 +72,7 @@ async def test_a_run_measures_each_stage_and_both_programs_and_leaves_no_folder(
     [ratio] = report["ratios"]
     rates = {run["program"]: run["documents_per_s"] for run in report["medians"]}
     assert ratio["rate"] == pytest.approx(rates[WORKER] / rates[BARE], abs=0.001)
-    assert set(ratio["of_stages"]) == {"drain", "decode", "embed", "write"}
+    assert set(ratio["of_stages"]) == {"drain", "decode", "embed", "unpack", "write"}
     assert os.listdir(temporary) == []  # noqa: PTH208 - pathlib's way counts as blocking, this one does not
 
 
@@ -89,9 +90,9 @@ async def test_ctrl_c_in_the_middle_of_a_run_stops_everything_and_leaves_no_fold
 
 
 def test_documents_are_the_same_each_time_no_two_alike_and_as_long_as_asked() -> None:
-    plan = Plan(documents=500, characters=900)
-    made = list(documents(plan))
-    assert made == list(documents(plan))
+    case = Case(documents=500, characters=900)
+    made = list(documents(case))
+    assert made == list(documents(case))
     assert len({one.text for one in made}) == len({one.id for one in made}) == 500
     assert all(890 < len(one.text) <= 900 for one in made)
 
@@ -117,11 +118,12 @@ def test_the_worker_is_compared_with_the_bare_loop_and_the_stages_of_its_own_lat
 def run(program: str, latency_ms: int, rate: float, *, cpu: float = 0.1) -> Run:
     return Run(
         program=program,
-        latency_ms=latency_ms,
-        documents=1,
+        case=Case(latency_ms=latency_ms),
         calls=1,
         seconds=1.0,
         documents_per_s=rate,
+        mb_per_s=1.0,
         cpu=Cpu(program=cpu, broker=0.1, database=0.1, provider=0.1),
         peak_mb=1.0,
+        fifth_mb=1.0,
     )
