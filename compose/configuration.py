@@ -176,6 +176,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     kafka, chunking = settings.kafka, settings.chunking
     if settings.provider.on_deadline != "wait":
         yield f"provider.on_deadline = {settings.provider.on_deadline}: not built yet, a late document is waited for"
+    if settings.provider.money_per_day is not None and not settings.provider.price_per_million_tokens:
+        yield "provider.money_per_day needs provider.price_per_million_tokens"
     if chunking.overlap >= chunking.max_tokens:
         yield f"chunking.overlap = {chunking.overlap}: it has to be below chunking.max_tokens = {chunking.max_tokens}"
     if "SASL" in kafka.security_protocol and not (

@@ -1,8 +1,8 @@
 """What can be configured, with its default and its meaning. Reading files and variables is not done here."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 MIB = 1024 * 1024
 
@@ -84,12 +84,6 @@ class ProviderSettings(Section):
     money_per_day: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="the same in money; needs price_per_million_tokens"
     )
-
-    @model_validator(mode="after")
-    def _money_has_a_price(self) -> Self:
-        if self.money_per_day is not None and not self.price_per_million_tokens:
-            raise ValueError("money_per_day needs price_per_million_tokens")
-        return self
 
 
 class StoreSettings(Section):
