@@ -14,7 +14,7 @@ from consumers.stores.connections import Connection, Connections
 from consumers.stores.errors import AT_ONCE, translated
 from consumers.stores.group import GroupWrite, Leaves
 from consumers.stores.installation import Installation, read_about, unapplied
-from consumers.stores.searching import Wanted, nearest
+from consumers.stores.searching import Place, Wanted, nearest
 from consumers.stores.vectors import stored_form
 from schemas import sql
 from schemas.errors import StoreMisconfigured
@@ -24,6 +24,7 @@ from schemas.settings import StoreSettings
 from schemas.spending import DaySpent, Spent
 
 _ATTEMPTS_AT_ONCE = 4
+BYTES_A_NUMBER = 4
 _COUNTED_EXACTLY = 100_000
 _STAGED_FOR = timedelta(days=7)
 _SWEEP_EVERY_S = 3600.0
@@ -243,8 +244,8 @@ class PgVectorStore:
         with translated():
             async with self._connections.one() as connection, connection.transaction(readonly=True):
                 schema = sql.identifier(self._connections.vector_schema)
-                queries = sql.queries({"index": self._index, "vector_schema": schema})
-                return await nearest(connection, queries, f"{self._index}.chunks", query, wanted)
+                place = Place(self._index, schema, self._settings.vector_type, len(vector) // BYTES_A_NUMBER)
+                return await nearest(connection, place, query, wanted)
 
     async def counts(self) -> Counts:
         """Count what is stored; a large index is estimated from PostgreSQL's statistics, which costs nothing."""

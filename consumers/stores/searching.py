@@ -4,11 +4,13 @@ An index on the vectors looks at so many candidates and then gives up, however f
 not find is looked for among all rows, so that a search answers with as many as were asked for wherever they exist.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from consumers.stores.connections import Connection
+from consumers.stores.nearness import is_halved, operand
+from schemas import sql
 from schemas.index import Hit
 
 
@@ -25,20 +27,41 @@ class Wanted(msgspec.Struct, frozen=True):
     exact: bool = False
 
 
-async def nearest(
-    connection: Connection, queries: Mapping[str, str], chunks: str, query: bytes, wanted: Wanted
-) -> list[Hit]:
+class Place(msgspec.Struct, frozen=True):
+    """Where to look: the index and the schema of pgvector, both quoted, and what its vectors are."""
+
+    index: str
+    vector_schema: str
+    vector_type: str
+    dimensions: int
+
+    def queries(self, *, exact: bool) -> dict[str, str]:
+        """Return the statements; those that are not *exact* compare what an index on the vectors holds."""
+        of = (self.vector_type, self.dimensions, self.vector_schema)
+        near = "c.embedding" if exact else operand("c.embedding", *of)
+        # A parameter has the type of its column, which the codec of the connection knows how to send.
+        half = near != "c.embedding" and is_halved(*of[:2]) and self.vector_type == "vector"
+        asked = operand("$1", *of) if half else "$1"
+        values = {"index": self.index, "vector_schema": self.vector_schema, "near": near, "asked": asked}
+        return sql.queries(values, ("search.sql",))
+
+
+async def nearest(connection: Connection, place: Place, query: bytes, wanted: Wanted) -> list[Hit]:
     """Return the nearest chunks, nearest first, inside a transaction that ends with the search.
 
-    *chunks* is the name of the table, *query* is packed as its column is.
+    *query* is packed as the column is.
     """
     asked = (query, wanted.limit, wanted.tenant, list(wanted.where) or None)
     if not wanted.exact:
+        queries = place.queries(exact=False)
         await connection.execute(queries["whole_search"])
         if wanted.ef is not None:
             await connection.execute(queries["wide_search"], str(wanted.ef))
         rows = await connection.fetch(queries["search"], *asked)
-        if len(rows) == wanted.limit or not await connection.fetchval(queries["nearly_indexed"], chunks):
+        if len(rows) == wanted.limit or not await connection.fetchval(
+            queries["nearly_indexed"], f"{place.index}.chunks"
+        ):
             return [Hit(*row) for row in rows]
+    queries = place.queries(exact=True)
     await connection.execute(queries["exact_search"])
     return [Hit(*row) for row in await connection.fetch(queries["search"], *asked)]

@@ -13,7 +13,14 @@ import msgspec
 _HEADING = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _MIGRATION = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
-QUERIES = ("queries.sql", "spending.sql", "staging.sql", "search.sql", "reading.sql", "offsets.sql", "reconcile.sql")
+QUERIES = (
+    "queries.sql",
+    "spending.sql",
+    "staging.sql",
+    "reading.sql",
+    "offsets.sql",
+    "reconcile.sql",
+)
 """The files of statements; a name stands in one of them."""
 
 

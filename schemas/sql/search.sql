@@ -1,10 +1,10 @@
 -- search --
 -- The nearest chunks by cosine distance, of one tenant ($3) and with metadata that contains one of $4, where these are
 -- not NULL: the plan is made for the values, so that a condition on nothing costs nothing. Metadata is looked at for a
--- candidate at a time, behind the index on the vectors.
+-- candidate at a time, behind the index on the vectors. What is compared ({near} and {asked}) is what is indexed.
 SELECT near.tenant, near.document_id, near.ordinal, 1 - near.distance AS score, d.title, near.text, d.metadata
 FROM (
-    SELECT c.tenant, c.document_id, c.ordinal, c.text, c.embedding OPERATOR({vector_schema}.<=>) $1 AS distance
+    SELECT c.tenant, c.document_id, c.ordinal, c.text, {near} OPERATOR({vector_schema}.<=>) {asked} AS distance
     FROM {index}.chunks AS c
     WHERE ($3::text IS NULL OR c.tenant = $3)
       AND ($4::jsonb[] IS NULL OR EXISTS (
@@ -12,7 +12,7 @@ FROM (
           FROM {index}.documents AS its
           WHERE its.tenant = c.tenant AND its.id = c.document_id AND its.metadata @> ANY ($4)
       ))
-    ORDER BY c.embedding OPERATOR({vector_schema}.<=>) $1
+    ORDER BY {near} OPERATOR({vector_schema}.<=>) {asked}
     LIMIT $2
 ) AS near
 JOIN {index}.documents AS d ON d.tenant = near.tenant AND d.id = near.document_id
