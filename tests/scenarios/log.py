@@ -139,11 +139,18 @@ class Log:
 
     async def join_and_leave(self) -> None:
         """Be a member of the group until partitions are assigned, and leave again: two rebalances."""
+        async with self.member():
+            pass
+
+    @asynccontextmanager
+    async def member(self) -> AsyncIterator[None]:
+        """Be a member of the group, from the assignment of partitions on."""
         async with self._consumer(group_id=self.group) as consumer:
             consumer.subscribe([self.topic])
             async with asyncio.timeout(60):
                 while not consumer.assignment():
                     await asyncio.sleep(0.1)
+            yield
 
     async def dead_letters(self) -> list[Sent]:
         """Read the dead-letter topic from its start to its end."""
