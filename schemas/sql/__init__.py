@@ -18,6 +18,7 @@ QUERIES = (
     "spending.sql",
     "staging.sql",
     "reading.sql",
+    "deletion.sql",
     "offsets.sql",
     "reconcile.sql",
 )
