@@ -1,7 +1,6 @@
 """``headrace run``: the consumer."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from compose.cli.options import configured
 from compose.configuration import Configuration
 from compose.http.server import StatusServer
 from compose.masking import masker
+from compose.memory import keep_at_hand
 from compose.reporting import Reporter
 from compose.service import Worker
 from compose.supervisor import supervise
@@ -28,8 +28,6 @@ from schemas.events import Event, Observer
 NEEDED = ("provider.base_url", "provider.model", "provider.dimensions", "store.dsn")
 TICK_S = 1.0
 FORCED = 130
-GARBAGE_THRESHOLDS = (50_000, 20, 100)
-"""Documents in flight are freed by their reference counts; looking for cycles among them cost 7 % of the CPU."""
 
 
 def run(
@@ -56,15 +54,8 @@ def run(
     settings = found.settings
     if settings.worker.workers > 1:
         raise typer.Exit(supervise(sys.argv[1:], settings))
-    _look_for_garbage_less_often()
+    keep_at_hand()
     uvloop.run(work(found, until_caught_up=until_caught_up))
-
-
-def _look_for_garbage_less_often() -> None:
-    """Leave out of every look what is there now, modules and settings, which stays to the end."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 async def work(found: Configuration, *, until_caught_up: bool) -> None:
