@@ -10,6 +10,7 @@ import msgspec
 from compose.offsets import GroupOffsets
 from compose.overview import WORKER_TIMEOUT_S, ask_worker
 from compose.service import see_that_it_exists
+from consumers.core.chunking import text_digest
 from consumers.core.decoding import Decoded, decode
 from consumers.core.flight import content_hash
 from consumers.core.resetting import Move
@@ -133,7 +134,7 @@ async def _standings(at: GroupOffsets, documents: Sequence[tuple[Decoded, Docume
                 document.version,
                 one.origin,
                 one.fence_ts,
-                content_hash(fingerprint, document.title, document.text),
+                content_hash(fingerprint, document.title, text_digest(document.text)),
             )
             for one, document in documents
         ]

@@ -103,7 +103,7 @@ class Embedding:
                 self._hand_over(gathered)
                 chunks = await asyncio.to_thread(cut, document.text, document.content_type)
             else:
-                chunks = cut(document.text, document.content_type)
+                chunks = cut(document.text, document.content_type, flight.digest)
             if not flight.tracker.live:
                 continue  # given up while its text was cut
             # Intake has counted one vector, an earlier submission as many as there are chunks.

@@ -12,7 +12,7 @@ from compose.bench.results import Case, Stage
 from compose.bench.site import Site, checkpoint
 from compose.bench.stock import GROUP, VECTORS
 from compose.bench.texts import documents
-from consumers.core.chunking import chunk_row
+from consumers.core.chunking import chunk_row, text_digest
 from consumers.core.decoding import Decoded, decode
 from consumers.core.flight import content_hash
 from consumers.core.vectors import unpack
@@ -167,6 +167,6 @@ def _change(decoded: Decoded, vector: bytes) -> Change:
         raise TypeError("the benchmark publishes no deletions")
     chunk = chunk_row(document.text)
     chunk.vector = vector
-    hashed = content_hash(b"", document.title, document.text)
+    hashed = content_hash(b"", document.title, text_digest(document.text))
     key = (document.tenant, document.id, document.version)
     return Change(ChangeKind.PUT, *key, decoded.origin, decoded.fence_ts, None, None, hashed, (chunk,))

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from compose.bench.results import Case, Workload
 from compose.bench.texts import before, documents
-from consumers.core.chunking import Chunker
+from consumers.core.chunking import Chunker, text_digest
 from consumers.core.decoding import decode
 from consumers.core.flight import content_hash
 from consumers.providers.deterministic import vector_of
@@ -63,7 +63,7 @@ async def stock(case: Case, settings: Settings, fingerprint: Fingerprint, store:
             chunks = chunker.chunks(document.text, document.content_type)
             for place, chunk in enumerate(chunks):
                 chunk.vector = vectors[(n + place) % VECTORS]
-            hashed = content_hash(prefix, document.title, document.text)
+            hashed = content_hash(prefix, document.title, text_digest(document.text))
             key = (document.tenant, document.id, document.version)
             changes.append(Change(ChangeKind.PUT, *key, origin, origin.timestamp, None, None, hashed, chunks))
         await store.write(changes)

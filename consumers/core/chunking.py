@@ -16,6 +16,9 @@ CHARACTERS_PER_TOKEN = 4
 LONG_TEXT = 32_768
 """Characters above which a text is to be split off the event loop: Markdown takes about 0.4 us a character."""
 
+HASH_BYTES = 16
+"""How much of its text's digest is the hash of a chunk."""
+
 MARKDOWN_TYPES = frozenset({"text/markdown", "text/x-markdown"})
 PLAIN_TYPES = frozenset({"text/plain"})
 CHARACTERS = "characters/4"
@@ -65,16 +68,22 @@ class Chunker:
         pieces: list[str] = (self._markdown if markdown else self._text).chunks(text)
         return pieces or [text.strip()]
 
-    def chunks(self, text: str, content_type: str | None) -> tuple[ChunkRow, ...]:
-        """Return the chunks of *text*, without vectors."""
-        return tuple(chunk_row(piece) for piece in self.split(text, content_type))
+    def chunks(self, text: str, content_type: str | None, digest: bytes | None = None) -> tuple[ChunkRow, ...]:
+        """Return the chunks of *text*, without vectors; *digest* is the text's, where it is known already."""
+        if len(text) <= self._whole and digest is not None:
+            piece = text.strip()
+            return (chunk_row(piece, digest if len(piece) == len(text) else None),)
+        return tuple([chunk_row(piece) for piece in self.split(text, content_type)])
 
 
-def chunk_row(text: str) -> ChunkRow:
+def text_digest(text: str) -> bytes:
+    """Return blake2b-256 of a text: most documents are one chunk, and their text is hashed once."""
+    return hashlib.blake2b(text.encode(), digest_size=32).digest()
+
+
+def chunk_row(text: str, digest: bytes | None = None) -> ChunkRow:
     """Return a chunk for exactly this text, with its hash and its tokens as characters/4."""
-    return ChunkRow(
-        text, hashlib.blake2b(text.encode(), digest_size=16).digest(), -(-len(text) // CHARACTERS_PER_TOKEN)
-    )
+    return ChunkRow(text, (digest or text_digest(text))[:HASH_BYTES], (len(text) + 3) // CHARACTERS_PER_TOKEN)
 
 
 def describe(settings: ChunkingSettings) -> tuple[str, str]:

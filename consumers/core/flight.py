@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from consumers.core.chunking import text_digest
 from consumers.core.decoding import Decoded
 from consumers.core.tracking import PartitionTracker
 from schemas.documents import Deletion, Document
@@ -44,6 +45,7 @@ class Flight:
         "chunks",
         "content_hash",
         "decoded",
+        "digest",
         "fate",
         "message",
         "missing",
@@ -61,6 +63,7 @@ class Flight:
         self.weight = message.size
         self.chunks: tuple[ChunkRow, ...] = ()
         self.missing = 0
+        self.digest = b""
         self.content_hash = b""
         self.fate = _IN_FLIGHT
 
@@ -92,7 +95,8 @@ class Flight:
     def candidate(self, fingerprint: bytes) -> Candidate:
         """Return what the look-up has to know, and remember the content hash."""
         known, document = self._known_document()
-        self.content_hash = content_hash(fingerprint, document.title, document.text)
+        self.digest = text_digest(document.text)
+        self.content_hash = content_hash(fingerprint, document.title, self.digest)
         return Candidate(
             document.tenant, document.id, document.version, known.origin, known.fence_ts, self.content_hash
         )
@@ -146,11 +150,11 @@ class Flight:
         return known, known.subject
 
 
-def content_hash(fingerprint: bytes, title: str | None, text: str) -> bytes:
-    """Return blake2b-256 over (fingerprint, title, text): equal hashes need no new vectors.
+def content_hash(fingerprint: bytes, title: str | None, digest: bytes) -> bytes:
+    """Return blake2b-256 over (fingerprint, title, the text's *digest*): equal hashes need no new vectors.
 
     Lengths stand before the parts, so that no two different documents write the same bytes.
     """
     encoded_title = b"" if title is None else title.encode()
     lengths = b"%d:%d:" % (-1 if title is None else len(encoded_title), len(encoded_title))
-    return hashlib.blake2b(fingerprint + lengths + encoded_title + text.encode(), digest_size=32).digest()
+    return hashlib.blake2b(fingerprint + lengths + encoded_title + digest, digest_size=32).digest()

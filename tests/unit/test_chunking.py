@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.core.chunking import Chunker, chunk_row, describe, is_known
+from consumers.core.chunking import Chunker, chunk_row, describe, is_known, text_digest
 from schemas.settings import ChunkingSettings
 
 PARAGRAPH = "The wheel turns because the water falls. " * 12
@@ -75,3 +75,9 @@ def test_a_fingerprint_names_chunking_and_tokenizer() -> None:
 def test_a_tokenizer_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.json"):
         chunker(tokenizer=str(tmp_path / "none.json"))
+
+
+def test_a_digest_that_is_known_gives_the_same_chunk_as_one_that_is_not() -> None:
+    cut = chunker(max_tokens=100)
+    for text in ("short", "  with blanks around it\n", LONG):
+        assert cut.chunks(text, None, text_digest(text)) == cut.chunks(text, None)

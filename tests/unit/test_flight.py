@@ -1,6 +1,6 @@
 """What is known of a message between its poll and its resolution?"""
 
-from consumers.core.chunking import chunk_row
+from consumers.core.chunking import chunk_row, text_digest
 from consumers.core.decoding import Decoded
 from consumers.core.flight import Fate, Flight, content_hash
 from consumers.core.tracking import PartitionTracker
@@ -63,10 +63,10 @@ def test_a_deletion_writes_no_content() -> None:
 
 def test_the_content_hash_tells_title_text_and_fingerprint_apart() -> None:
     hashes = {
-        content_hash(b"f", None, "ab"),
-        content_hash(b"f", "", "ab"),
-        content_hash(b"f", "a", "b"),
-        content_hash(b"f", "ab", ""),
-        content_hash(b"g", "a", "b"),
+        content_hash(b"f", None, text_digest("ab")),
+        content_hash(b"f", "", text_digest("ab")),
+        content_hash(b"f", "a", text_digest("b")),
+        content_hash(b"f", "ab", text_digest("")),
+        content_hash(b"g", "a", text_digest("b")),
     }
     assert len(hashes) == 5
