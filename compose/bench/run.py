@@ -107,7 +107,6 @@ class Bench:
             await publish(settings, case, self.tell)
             draining, records = await stages.drain()
         decoding, decoded = stages.decode(records)
-        del records
         found = [draining, decoding]
         texts = [one.subject.text for one in decoded if isinstance(one.subject, Document)]
         for latency in latencies_ms:
@@ -116,7 +115,7 @@ class Bench:
                 found.append(await stages.embed(texts, latency))
         found.append(stages.unpack())
         async with self.site.index(settings) as store:
-            found.append(await stages.write(decoded, store))
+            found.append(await stages.write(records, store))
         for stage in found:
             at = "" if stage.latency_ms is None else f", provider {stage.latency_ms} ms"
             self.tell(f"{stage.name} alone{at}: {stage.documents_per_s:,.0f} documents/s")

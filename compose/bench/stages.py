@@ -10,11 +10,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from compose.bench.bare import WRITE_CHUNK
 from compose.bench.results import Case, Stage
 from compose.bench.site import Site, checkpoint
-from compose.bench.stock import GROUP, VECTORS
+from compose.bench.stock import GROUP, message_of, writer_of
 from compose.bench.texts import documents
-from consumers.core.chunking import chunk_row, text_digest
+from compose.service import fingerprint_of
+from consumers.core.chunking import chunk_row
 from consumers.core.decoding import Decoded, decode
-from consumers.core.flight import content_hash
 from consumers.core.vectors import unpack
 from consumers.kafka.source import MAX_RECORDS
 from consumers.providers.deterministic import base64_of, digest_of, vector_of
@@ -26,8 +26,6 @@ from consumers.stores.vectors import stored_form
 from producers.connection import client_options
 from schemas import sql
 from schemas.documents import Document
-from schemas.index import Change, ChangeKind
-from schemas.messages import Message, TimestampType
 from schemas.settings import Settings
 
 MOST = 20_000
@@ -66,7 +64,7 @@ class Stages:
 
     def decode(self, records: Sequence[ConsumerRecord]) -> tuple[Stage, list[Decoded]]:
         """Turn records into documents."""
-        messages = [_message(record) for record in records]
+        messages = [message_of(record) for record in records]
         now_ms, most = int(time.time() * 1000), self._settings.worker.max_document_bytes
         began = time.monotonic()
         decoded = [decode(message, now_ms, most) for message in messages]
@@ -97,10 +95,10 @@ class Stages:
             unpack(body, items, dimensions, shape=shape)
         return _stage("unpack", replies * items, began)
 
-    async def write(self, decoded: Sequence[Decoded], store: PgVectorStore) -> Stage:
+    async def write(self, records: Sequence[ConsumerRecord], store: PgVectorStore) -> Stage:
         """Write documents whose vectors are there."""
-        vectors = [vector_of(str(n), self._case.dimensions) for n in range(VECTORS)]
-        changes = [_change(one, vectors[n % VECTORS]) for n, one in enumerate(decoded)]
+        change_of = writer_of(self._settings, fingerprint_of(self._settings))
+        changes = [change_of(message_of(record)) for record in records]
         groups = [changes[start : start + GROUP] for start in range(0, len(changes), GROUP)]
         began = time.monotonic()
         await _at_once(CONNECTIONS, store.write, groups)
@@ -154,19 +152,3 @@ async def _at_once(most: int, work: Callable[[Piece], Awaitable[object]], pieces
     async with asyncio.TaskGroup() as tasks:
         for _ in range(most):
             tasks.create_task(some())
-
-
-def _message(record: ConsumerRecord) -> Message:
-    place = (record.topic, record.partition, record.offset, record.timestamp, TimestampType.LOG_APPEND_TIME)
-    return Message(*place, record.key, record.value, record.headers)
-
-
-def _change(decoded: Decoded, vector: bytes) -> Change:
-    document = decoded.subject
-    if not isinstance(document, Document):
-        raise TypeError("the benchmark publishes no deletions")
-    chunk = chunk_row(document.text)
-    chunk.vector = vector
-    hashed = content_hash(b"", document.title, text_digest(document.text))
-    key = (document.tenant, document.id, document.version)
-    return Change(ChangeKind.PUT, *key, decoded.origin, decoded.fence_ts, None, None, hashed, (chunk,))

@@ -1,7 +1,7 @@
 """What does an index hold before a run? Documents as an earlier run would have left them, written by ourselves."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import islice
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import cycle, islice
 from typing import TypeAlias
 
 import asyncpg
@@ -9,16 +9,18 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from compose.bench.results import Case, Workload
 from compose.bench.texts import before, documents
-from consumers.core.chunking import Chunker, text_digest
+from consumers.core.chunking import Chunker
 from consumers.core.decoding import decode
-from consumers.core.flight import content_hash
+from consumers.core.flight import Flight
+from consumers.core.tracking import PartitionTracker
 from consumers.providers.deterministic import vector_of
 from consumers.stores.pgvector import PgVectorStore
 from producers.connection import client_options
+from producers.documents import record_of
 from schemas import sql
 from schemas.documents import Document
-from schemas.index import Change, ChangeKind, Fingerprint
-from schemas.messages import Message, Origin, TimestampType
+from schemas.index import Change, Fingerprint
+from schemas.messages import Message, TimestampType
 from schemas.settings import Settings
 
 GROUP = 500
@@ -38,8 +40,8 @@ SELECT 'default', 'row-' || n, 0, 'row ' || n, decode(md5(n::text), 'hex'), 2, a
 FROM generate_series(1, $1::integer) AS n
 """
 
-Known: TypeAlias = tuple[Document, Origin]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Work: TypeAlias = Callable[[Message], Change]
 
 
 async def fill(case: Case, settings: Settings, connection: Connection) -> None:
@@ -51,42 +53,50 @@ async def fill(case: Case, settings: Settings, connection: Connection) -> None:
         await connection.execute(f"ANALYZE {index}.documents, {index}.chunks")
 
 
+def writer_of(settings: Settings, fingerprint: Fingerprint) -> Work:
+    """Return what makes of a message the change that stores its document, with vectors made up once."""
+    chunker, prefix = Chunker(settings.chunking), fingerprint.digest.encode()
+    tracker, most = PartitionTracker(0, 0), settings.worker.max_document_bytes
+    vectors = cycle([vector_of(str(n), fingerprint.dimensions) for n in range(VECTORS)])
+
+    def change_of(message: Message) -> Change:
+        flight = Flight(tracker, message, decode(message, message.timestamp, most), 0.0)
+        flight.candidate(prefix)
+        if not isinstance(flight.subject, Document):
+            raise TypeError("the benchmark publishes no deletions")
+        flight.fan_out(chunker.chunks(flight.subject.text, flight.subject.content_type))
+        for ordinal in range(len(flight.chunks)):
+            flight.arrive(ordinal, next(vectors))
+        return flight.put()
+
+    return change_of
+
+
 async def stock(case: Case, settings: Settings, fingerprint: Fingerprint, store: PgVectorStore) -> None:
     """Write what the workload expects to find."""
     if case.workload in (Workload.LOAD, Workload.QUIET):
         return
-    chunker, prefix = Chunker(settings.chunking), fingerprint.digest.encode()
-    vectors = [vector_of(str(n), case.dimensions) for n in range(VECTORS)]
-    async for group in _known(case, settings):
-        changes = []
-        for n, (document, origin) in enumerate(group):
-            chunks = chunker.chunks(document.text, document.content_type)
-            for place, chunk in enumerate(chunks):
-                chunk.vector = vectors[(n + place) % VECTORS]
-            hashed = content_hash(prefix, document.title, text_digest(document.text))
-            key = (document.tenant, document.id, document.version)
-            changes.append(Change(ChangeKind.PUT, *key, origin, origin.timestamp, None, None, hashed, chunks))
-        await store.write(changes)
+    change_of = writer_of(settings, fingerprint)
+    async for messages in _published(case, settings) if case.workload is Workload.UNCHANGED else _earlier(case):
+        await store.write([change_of(message) for message in messages])
 
 
-async def _known(case: Case, settings: Settings) -> AsyncIterator[Sequence[Known]]:
-    if case.workload is Workload.UNCHANGED:
-        async for group in _published(case, settings):
-            yield group
-        return
-    earlier = _earlier(case)
+async def _earlier(case: Case) -> AsyncIterator[Sequence[Message]]:
+    messages = _of_another_topic(case)
     size = GROUP if case.sizes in ("fixed", "small") else 1
-    while group := list(islice(earlier, size)):
+    while group := list(islice(messages, size)):
         yield group
 
 
-def _earlier(case: Case) -> Iterator[Known]:
+def _of_another_topic(case: Case) -> Iterator[Message]:
     for n, document in enumerate(documents(case)):
         if (held := before(case, document, n)) is not None:
-            yield held, Origin("earlier", 0, n, 1, TimestampType.LOG_APPEND_TIME)
+            record = record_of(held)
+            place = ("earlier", 0, n, 1, TimestampType.LOG_APPEND_TIME)
+            yield Message(*place, record.key, record.value, record.headers)
 
 
-async def _published(case: Case, settings: Settings) -> AsyncIterator[Sequence[Known]]:
+async def _published(case: Case, settings: Settings) -> AsyncIterator[Sequence[Message]]:
     """Read what lies in the topic, behind a gate that is still closed."""
     kafka, count = settings.kafka, 0
     consumer = AIOKafkaConsumer(**client_options(kafka, "stock"), enable_auto_commit=False)
@@ -96,15 +106,13 @@ async def _published(case: Case, settings: Settings) -> AsyncIterator[Sequence[K
         await consumer.seek_to_beginning(*places)
         while count < case.published:
             for records in (await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)).values():
-                group = [known(record) for record in records if record.value]
-                count += len(group)
-                yield group
+                messages = [message_of(record) for record in records if record.value]
+                count += len(messages)
+                for start in range(0, len(messages), GROUP):
+                    yield messages[start : start + GROUP]
 
 
-def known(record: ConsumerRecord) -> Known:
-    """Return the document of a record and where it lies."""
+def message_of(record: ConsumerRecord) -> Message:
+    """Return a record as a message."""
     place = (record.topic, record.partition, record.offset, record.timestamp, TimestampType.LOG_APPEND_TIME)
-    decoded = decode(Message(*place, record.key, record.value, record.headers), record.timestamp, len(record.value) + 1)
-    if not isinstance(decoded.subject, Document):
-        raise TypeError("the benchmark publishes no deletions")
-    return decoded.subject, decoded.origin
+    return Message(*place, record.key, record.value, record.headers)

@@ -7,6 +7,8 @@ from compose.bench.results import CHANGED_ONE_IN, LARGE, Case, Workload
 from schemas.documents import DEFAULT_TENANT, Document
 
 SENTENCES, WORDS, LONGEST_WORD = 2_000, 12, 9
+PARAGRAPH = 20
+"""Sentences."""
 LETTERS = "etaoinshrdlucmfw"
 QUIET_TENANT = "quiet"
 SMALL = (400, 1_400)
@@ -21,7 +23,9 @@ def documents(case: Case, first: int = 0) -> Iterator[Document]:
     sentences = [" ".join(rng.choices(vocabulary, k=WORDS)) + "." for _ in range(SENTENCES)]
     for n in range(first, first + case.documents):
         length = _length(case, rng)
-        text = f"{n} " + " ".join(rng.choices(sentences, k=length // (3 * WORDS) + 1))
+        said = rng.choices(sentences, k=length // (3 * WORDS) + 1)
+        paragraphs = (" ".join(said[start : start + PARAGRAPH]) for start in range(0, len(said), PARAGRAPH))
+        text = f"{n} " + "\n\n".join(paragraphs)
         yield Document(tenant=DEFAULT_TENANT, id=f"document-{n}", text=text[:length].rstrip())
     if case.workload is Workload.QUIET:
         yield Document(tenant=QUIET_TENANT, id="document", text="The only document of a tenant that publishes little.")
