@@ -26,6 +26,8 @@ SERVERS = ("kafka.bootstrap_servers", "store.dsn", "provider.base_url")
 """Where none of these is configured, a running embedded stack provides them all."""
 SECRETS_IN_FILES = ("kafka.sasl_password", "provider.api_key")
 """Whoever needs them reads their ``*_file``, anew each time: passwords and keys rotate."""
+VIEWS = "headrace"
+"""The schema of the views that readers use."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     ):
         needed = "kafka.sasl_username and kafka.sasl_password (or kafka.sasl_password_file)"
         yield f"kafka.security_protocol = {kafka.security_protocol}: it needs {needed}"
+    if settings.store.index == VIEWS:
+        yield f"store.index = {VIEWS}: this schema holds the views that readers use, name the index otherwise"
     topics = [kafka.topic, kafka.dlq_topic, kafka.parked_topic, settings.outcomes_topic]
     if len(set(topics)) < len(topics):
         yield f"kafka.topic, dlq_topic, parked_topic and <dlq_topic>.outcomes: each has to be another one, not {topics}"

@@ -12,7 +12,7 @@ from consumers.stores.catalog import Catalog, settings_of
 from consumers.stores.coverage import Comparison
 from consumers.stores.promotion import Promotion
 from schemas.catalog import DEFAULT_PAIR, Coverage, Described, Switched
-from schemas.errors import BrokerError, BrokerUnavailable, ConfigurationError, HeadraceError, IndexMismatch
+from schemas.errors import BrokerError, BrokerUnavailable, ConfigurationError, HeadraceError
 from schemas.index import Fingerprint
 from schemas.settings import Settings
 
@@ -123,22 +123,12 @@ async def live_groups(settings: Settings, name: str) -> dict[str, tuple[Member, 
 
 
 async def read_from_promoted(settings: Settings) -> Settings:
-    """Return the settings with which the promoted index is searched; the given ones where none is promoted.
-
-    Raises IndexMismatch where the configured model can not embed a query for it.
-    """
-    name = await Catalog(settings.store).promoted()
+    """Return the settings with which the promoted index is searched; the given ones where none is promoted."""
+    catalog = Catalog(settings.store)
+    name = await catalog.promoted()
     if name is None:
         return settings
-    stored = await Catalog(settings.store).fingerprint(name)
-    store = settings_of(settings.store, name, stored)
-    provider = settings.provider
-    if (stored.model, stored.dimensions) != (provider.model, provider.dimensions):
-        raise IndexMismatch(
-            f"the promoted index is {name}, which holds vectors of {stored.model} with {stored.dimensions} dimensions; "
-            f"the settings say {provider.model} with {provider.dimensions}: set provider.model = {stored.model} and "
-            f"provider.dimensions = {stored.dimensions}, or name the index to search with --index"
-        )
+    store = settings_of(settings.store, name, await catalog.fingerprint(name))
     return settings.model_copy(update={"store": store})
 
 

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Annotated
 
+import structlog
 import typer
 import uvloop
 
 from compose.cli.options import configured
 from compose.configuration import Configuration
 from compose.http.server import StatusServer
+from compose.indexes import advice
 from compose.masking import masker
 from compose.memory import keep_at_hand
 from compose.reporting import Reporter
@@ -85,6 +87,8 @@ async def work(found: Configuration, *, until_caught_up: bool) -> None:
             ticking = tasks.create_task(_tick(reporter))
             await worker.run(until_caught_up=until_caught_up)
             ticking.cancel()
+        if until_caught_up and (told := await advice(settings)) is not None:
+            structlog.get_logger().info(told)
 
 
 async def _tick(reporter: Reporter) -> None:

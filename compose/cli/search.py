@@ -10,6 +10,7 @@ from rich.text import Text
 from compose.cli.console import indented, one_line, print_json, readable, show, stdout
 from compose.cli.options import Json, configured
 from compose.cli.scope import Tenant, Where, conditions
+from compose.indexes import read_from_promoted
 from consumers.providers.openai import OpenAIProvider
 from consumers.stores.pgvector import PgVectorStore
 from schemas.errors import ConfigurationError, IndexMismatch, MalformedReply, StoreMisconfigured
@@ -17,6 +18,8 @@ from schemas.index import Fingerprint, Hit
 from schemas.settings import Settings
 
 SNIPPET = 220
+FROM = {"model": "provider.model", "dimensions": "provider.dimensions", "vector_type": "store.vector_type"}
+"""Which setting has to say what an index says of its vectors."""
 
 Words = Annotated[list[str], typer.Argument(metavar="WORDS…", help="What to look for.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many chunks.")]
@@ -39,7 +42,8 @@ async def search(
 ) -> None:
     """Find the nearest chunks.
 
-    The words are embedded by the configured provider, and compared by cosine similarity: 1 is the same direction.
+    The words are embedded by the configured provider, and compared by cosine similarity: 1 is the same direction. The
+    index is the one that is promoted, which applications read as well; --index names another.
     Filters never make it answer with less than --limit while there is more that passes them.
 
     Examples:
@@ -47,11 +51,14 @@ async def search(
         headrace search reset an offset --limit 3 --tenant acme
         headrace search "compress a file" --where lang=en --where source.year=2026
         headrace search "compress a file" --where 'tags=["archive"]' --exact
+        headrace search "compress a file" --index docs_v2
         headrace search "compress a file" --json | jq -r '.hits[].id'
     """
-    settings = configured("store.dsn", "provider.base_url", "provider.model", "provider.dimensions").settings
+    found = configured("store.dsn", "provider.base_url", "provider.model", "provider.dimensions")
     if ef is not None and exact:
         raise ConfigurationError("--exact uses no index, so that --ef says nothing: leave one of them out")
+    named = found.sources["store.index"] == "flag"
+    settings = found.settings if named else await read_from_promoted(found.settings)
     text = " ".join(words)
     hits = await find(settings, text, limit=limit, tenant=tenant, where=conditions(where), ef=ef, exact=exact)
     if as_json:
@@ -104,13 +111,13 @@ def _see_that_it_compares(stored: Fingerprint | None, settings: Settings) -> Non
     if stored is None:
         raise StoreMisconfigured(f"the index {index} does not exist: run `headrace init`")
     told = {"model": provider.model, "dimensions": provider.dimensions, "vector_type": store.vector_type}
-    differing = [
-        f"{name} is {getattr(stored, name)} there and {value} here"
-        for name, value in told.items()
-        if getattr(stored, name) != value
-    ]
+    differing = {name: value for name, value in told.items() if getattr(stored, name) != value}
     if differing:
+        said = ", ".join(
+            f"{name} is {getattr(stored, name)} there and {value} here" for name, value in differing.items()
+        )
+        mend = " and ".join(f"{FROM[name]} = {getattr(stored, name)}" for name in differing)
         raise IndexMismatch(
-            f"the index {index} holds vectors that can not be compared with yours: {', '.join(differing)}; "
-            "correct the settings, or name another store.index"
+            f"the index {index} holds vectors that can not be compared with yours: {said}; set {mend}, or name another "
+            "index with --index"
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Literal
 
+import asyncpg
 import msgspec
 
 from consumers.stores.catalog import fingerprint_in, statements, vector_indexes
@@ -19,7 +20,7 @@ from consumers.stores.errors import translated
 from consumers.stores.nearness import operand, operator_class
 from schemas import sql
 from schemas.catalog import Progress, VectorIndex
-from schemas.errors import StoreMisconfigured
+from schemas.errors import StoreMisconfigured, StoreUnavailable
 from schemas.index import Fingerprint
 from schemas.settings import StoreSettings
 
@@ -96,10 +97,10 @@ class Build:
                 there = await self._there(watching)
                 name = next(one for one in NAMES if one not in {other.name for other in there})
                 statement = await self._statement(watching, fingerprint, name, chunks)
-                leftovers = await self._drop(watching, [one.name for one in there if not one.valid])
                 memory = await self._prepare(building, fingerprint, chunks)
+                leftovers = await self._drop(building, [one.name for one in there if not one.valid])
                 await self._make(building, watching, statement, name, observe)
-                replaced = await self._drop(watching, [one.name for one in there if one.valid])
+                replaced = await self._drop(building, [one.name for one in there if one.valid])
                 made = next(one for one in await self._all(watching) if one.name == name)
         return Built(self._index, made, leftovers, replaced, memory, round(time.monotonic() - began, 3))
 
@@ -186,7 +187,13 @@ class Build:
         async with self._connections.plain() as connection:
             for one in await self._all(connection):
                 if one.name == name and not one.valid and one.builder in (None, pid):
-                    await self._drop(connection, [name])
+                    try:
+                        await self._drop(connection, [name])
+                    except asyncpg.LockNotAvailableError as error:
+                        raise StoreUnavailable(
+                            f"the build ended early and left {name}, which is not valid: transactions hold the table. "
+                            "`headrace index build` removes it first"
+                        ) from error
 
     async def _drop(self, connection: Connection, names: Sequence[str]) -> tuple[str, ...]:
         for name in names:

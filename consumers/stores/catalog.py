@@ -46,11 +46,12 @@ class Catalog:
             async with self._connection() as connection:
                 return [row["name"] for row in await connection.fetch(self._queries["indexes"])]
 
-    async def indexes(self) -> list[Described]:
-        """Describe every index, in the order of their names."""
+    async def indexes(self, only: str | None = None) -> list[Described]:
+        """Describe every index, in the order of their names, or *only* the one of this name."""
         with translated():
             async with self._connection() as connection:
-                sizes = {row["name"]: row["bytes"] for row in await connection.fetch(self._queries["indexes"])}
+                rows = await connection.fetch(self._queries["indexes"])
+                sizes = {row["name"]: row["bytes"] for row in rows if only in (None, row["name"])}
                 vectors = await vector_indexes(connection, self._queries)
                 readers = await pairs_of(connection, self._queries, list(sizes))
                 abouts = {name: await connection.fetchrow(statements(name)["whole_about"]) for name in sizes}
@@ -62,7 +63,8 @@ class Catalog:
     async def index(self, name: str) -> Described:
         """Describe one index. Raises StoreMisconfigured where there is none of this name."""
         await self.fingerprint(name)
-        return next(one for one in await self.indexes() if one.name == name)
+        [found] = await self.indexes(name)
+        return found
 
     async def _described(
         self,
