@@ -4,14 +4,15 @@ import asyncio
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
+from typing import Protocol
 
 from consumers.core.batching import Batch, Batcher, ClosedBy, Gathered, halves, size_of, tokens_of
 from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
-from consumers.core.flight import Cause, Flight
+from consumers.core.flight import Cause, Flight, is_huge
 from consumers.core.learned import LearnedLimits
 from consumers.core.shared import Shared
 from consumers.providers.lane import Lane
@@ -20,21 +21,36 @@ from consumers.providers.protocol import Provider, Reply
 from schemas.documents import Document
 from schemas.errors import ConfigurationError, InputRejected, MalformedReply, ProviderError
 from schemas.events import CallFailed, CallFinished, TextsReused
-from schemas.index import DocumentKey
+from schemas.index import ChunkRow, DocumentKey
 from schemas.settings import ProviderSettings
 from schemas.status import State
 
 Place = tuple[Flight, int]
 """A flight and the ordinal of one of its chunks."""
+Paid = tuple[Flight, int, bytes]
+"""The same with the vector that has come for it."""
 Texts = list[list[Place]]
 """The texts of a call, each as all the places that wait for its vector: equal texts are sent once."""
+
+
+class Index(Protocol):
+    """Where vectors go: with their document, or before it where that is huge."""
+
+    def store(self, flight: Flight) -> None:
+        """Take a document that has all its vectors."""
+
+    async def stage(self, vectors: Mapping[bytes, bytes]) -> bool:
+        """Take vectors of huge documents, by the hashes of their texts; False where one is refused."""
+
+    async def staged(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        """Say which texts have their vectors there."""
 
 
 class Embedding:
     """Fan documents out to chunks, gather chunks into calls, and bring the vectors home.
 
-    A document leaves by ``complete`` when its last vector has come, or by ``condemn`` when one of its texts can not be
-    embedded. While ``held`` no call is sent; those on their way are counted by ``calls``.
+    A document leaves by ``index.store`` when its last vector has come, or by ``condemn`` when one of its texts can not
+    be embedded. While ``held`` no call is sent; those on their way are counted by ``calls``.
     """
 
     def __init__(
@@ -45,7 +61,7 @@ class Embedding:
         dimensions: int,
         shared: Shared,
         *,
-        complete: Callable[[Flight], None],
+        index: Index,
         condemn: Callable[[Flight, Cause], None],
     ) -> None:
         """Wire the stage."""
@@ -56,7 +72,7 @@ class Embedding:
         self._conditions = shared.conditions
         self._observe = shared.observe
         self._spending = shared.spending
-        self._complete = complete
+        self._index = index
         self._condemn = condemn
         self._learned = LearnedLimits(limits_of(settings))
         self._batcher: Batcher[Place] = Batcher(self._learned.limits)
@@ -104,15 +120,26 @@ class Embedding:
                 chunks = await asyncio.to_thread(cut, document.text, document.content_type)
             else:
                 chunks = cut(document.text, document.content_type, flight.digest)
+            known = stored.get((document.tenant, document.id), frozenset())
+            if is_huge(chunks):
+                known |= await self._index.staged({chunk.hash for chunk in chunks} - known)
             if not flight.tracker.live:
                 continue  # given up while its text was cut
-            # Intake has counted one vector, an earlier submission as many as there are chunks.
-            growth = 4 * self._dimensions * (len(chunks) - max(1, len(flight.chunks)))
+            self._grow(flight, self._growth(flight, chunks))
             flight.fan_out(chunks)
-            flight.weight += growth
-            self._budget.grow(growth)
-            self._gather(flight, stored.get((document.tenant, document.id), frozenset()), gathered[document.tenant])
+            self._gather(flight, known, gathered[document.tenant])
         self._hand_over(gathered)
+
+    def _growth(self, flight: Flight, chunks: Sequence[ChunkRow]) -> int:
+        """Say how much more a document will hold; intake has counted its message and one vector."""
+        if not is_huge(chunks):
+            return 4 * self._dimensions * (len(chunks) - max(1, len(flight.chunks)))
+        # Its vectors do not stay, but there is its text once more.
+        return 0 if flight.chunks else flight.message.size
+
+    def _grow(self, flight: Flight, size: int) -> None:
+        flight.weight += size
+        self._budget.grow(size)
 
     def _gather(self, flight: Flight, stored: frozenset[bytes], gathered: list[Gathered[Place]]) -> None:
         now = time.monotonic()
@@ -126,7 +153,7 @@ class Embedding:
             flight.missing -= reused
             self._observe(TextsReused(reused))
             if flight.missing == 0:
-                self._complete(flight)
+                self._index.store(flight)
 
     def _hand_over(self, gathered: defaultdict[str, list[Gathered[Place]]]) -> None:
         for tenant, texts in gathered.items():
@@ -196,7 +223,8 @@ class Embedding:
                     return
                 await self.lane.turn(batch.tokens)
             else:
-                self._came_back(batch, texts, reply, began)
+                if paid := self._came_back(batch, texts, reply, began):
+                    await self._keep(paid)
                 return
 
     async def _judge(self, error: Exception, before: History, began: float) -> tuple[Verdict, History]:
@@ -262,7 +290,8 @@ class Embedding:
         name = type(error).__name__
         self._observe(CallFailed(self.lane.model, texts, seconds, name, str(error), verdict.act.value))
 
-    def _came_back(self, batch: Batch[Place], texts: Texts, reply: Reply, began: float) -> None:
+    def _came_back(self, batch: Batch[Place], texts: Texts, reply: Reply, began: float) -> list[Paid]:
+        """Bring vectors home; return those of huge documents, which are to be staged."""
         now = time.monotonic()
         if not self.lane.told_to_wait:
             self._conditions.clear("provider")
@@ -276,16 +305,34 @@ class Embedding:
         )
         self._charge(texts, reply.tokens)
         alone, again = len(texts) == 1, 0
+        paid: list[Paid] = []
         for place, (places, vector) in enumerate(zip(texts, reply.vectors, strict=True)):
             if vector is None:
                 self._fault(places, reply.faults[place], alone=alone)
                 continue
             again += len(places) - 1
             for flight, ordinal in places:
-                if flight.arrive(ordinal, vector) and flight.live:
-                    self._complete(flight)
+                if flight.is_huge:
+                    paid.append((flight, ordinal, vector))
+                elif flight.arrive(ordinal, vector) and flight.live:
+                    self._index.store(flight)
         if again:
             self._observe(TextsReused(again))
+        return paid
+
+    async def _keep(self, paid: list[Paid]) -> None:
+        """Stage the vectors of huge documents; those that the index refuses stay here, for the write to be judged."""
+        counted = [(flight, len(vector)) for flight, _, vector in paid if flight.counted]
+        for flight, size in counted:
+            self._grow(flight, size)
+        kept = await self._index.stage({flight.chunks[ordinal].hash: vector for flight, ordinal, vector in paid})
+        if kept:
+            for flight, size in counted:
+                if flight.counted:
+                    self._grow(flight, -size)
+        for flight, ordinal, vector in paid:
+            if (flight.arrive_in_index() if kept else flight.arrive(ordinal, vector)) and flight.live:
+                self._index.store(flight)
 
     def _charge(self, texts: Texts, tokens: int) -> None:
         """Charge a call to the tenants of its texts."""

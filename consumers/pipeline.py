@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from consumers.writing import Writing
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
 from schemas.events import Observer, Revoked
-from schemas.index import Fingerprint
+from schemas.index import DocumentKey, Fingerprint
 from schemas.orders import Allowance
 from schemas.settings import Settings
 from schemas.status import State
@@ -81,23 +81,23 @@ class Pipeline:
         self.settling = Settling(
             source, parts.dead_letters, shared, settings, letter=letter, hold_calls=self._hold_calls, wait=self._wait
         )
+        self.writing = Writing(
+            parts.store,
+            fingerprint.digest.encode(),
+            shared,
+            embed=self._embed,
+            resolve=self.settling.resolve,
+            condemn=self.settling.condemn,
+            wait=self._wait,
+        )
         self.embedding = Embedding(
             parts.provider,
             parts.chunker,
             settings.provider,
             fingerprint.dimensions,
             shared,
-            complete=self._complete,
+            index=self.writing,
             condemn=self.settling.condemn,
-        )
-        self.writing = Writing(
-            parts.store,
-            fingerprint.digest.encode(),
-            shared,
-            embed=self.embedding.submit,
-            resolve=self.settling.resolve,
-            condemn=self.settling.condemn,
-            wait=self._wait,
         )
         self.intake = Intake(
             source,
@@ -234,8 +234,8 @@ class Pipeline:
             for p, end in ends.items()
         ]
 
-    def _complete(self, flight: Flight) -> None:
-        self.writing.store(flight)
+    async def _embed(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
+        await self.embedding.submit(flights, stored)
 
     def _hold_calls(self, hold: bool) -> None:  # noqa: FBT001 - a switch
         if hold:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from consumers.core.blame import Act, History, Policy, judge
@@ -67,7 +67,7 @@ class Writing:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that had its vectors is written."""
+        """Whether everything that had its vectors is written, and what was to be staged is."""
         return not self._pending and self._busy == 0
 
     def arrive(self, flights: Iterable[Flight]) -> None:
@@ -85,6 +85,21 @@ class Writing:
     def store(self, flight: Flight) -> None:
         """Take a document that has all its vectors."""
         self._put(flight, flight.put())
+
+    async def staged(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        """Ask which texts of a huge document are paid for already."""
+        return await self._persist(lambda: self._store.staged(hashes))
+
+    async def stage(self, vectors: Mapping[bytes, bytes]) -> bool:
+        """Put vectors of huge documents into the index, by the hashes of their texts; False where it refuses one."""
+        self._busy += 1
+        try:
+            await self._persist(lambda: self._store.stage(vectors), len(vectors))
+        except RowRejected:
+            return False
+        finally:
+            self._busy -= 1
+        return True
 
     def clear(self) -> None:
         """Forget what waits: its partitions were given up."""
@@ -140,7 +155,8 @@ class Writing:
             flight, change = self._pending.popleft()
             if flight.live:
                 count += 1
-                size += flight.weight
+                # A huge document fills a group by itself: others are not to wait for it.
+                size += MAX_GROUP_BYTES if flight.is_huge else flight.weight
                 yield flight, change
 
     async def _write(self, group: list[Pending]) -> None:

@@ -1,6 +1,7 @@
 """What is known of a message between its poll and its resolution?"""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -10,6 +11,9 @@ from consumers.core.tracking import PartitionTracker
 from schemas.documents import Deletion, Document
 from schemas.index import Candidate, Change, ChangeKind, ChunkRow
 from schemas.messages import Message, Origin
+
+HUGE = 256
+"""A document of more chunks is huge: its vectors are staged in the index as they come, and never wait in memory."""
 
 
 class Fate(Enum):
@@ -77,6 +81,16 @@ class Flight:
         return self.fate is _IN_FLIGHT and self.tracker.live
 
     @property
+    def counted(self) -> bool:
+        """Whether the budget counts this flight: until it is resolved, or its partition is given up."""
+        return self.fate is not Fate.RESOLVED and self.tracker.live
+
+    @property
+    def is_huge(self) -> bool:
+        """Whether the vectors of this document are staged."""
+        return len(self.chunks) > HUGE
+
+    @property
     def subject(self) -> Document | Deletion:
         """What the message says."""
         return self._known.subject
@@ -115,6 +129,11 @@ class Flight:
         self.missing -= 1
         return self.missing == 0
 
+    def arrive_in_index(self) -> bool:
+        """Count the vector of a chunk that was staged; say whether it was the last one missing."""
+        self.missing -= 1
+        return self.missing == 0
+
     def put(self) -> Change:
         """Return the change that stores this document with its chunks."""
         return self._change(ChangeKind.PUT, self.chunks)
@@ -148,6 +167,11 @@ class Flight:
         if not isinstance(known.subject, Document):
             raise TypeError(f"{self!r} is a deletion")
         return known, known.subject
+
+
+def is_huge(chunks: Sequence[ChunkRow]) -> bool:
+    """Say whether a document of these chunks is huge."""
+    return len(chunks) > HUGE
 
 
 def content_hash(fingerprint: bytes, title: str | None, digest: bytes) -> bytes:

@@ -135,6 +135,10 @@ class Plan:
     read_again: bool
     flood: bool
     """Whether one of the bursts is a flood of what can not be stored."""
+    huge: int
+    """A document of more chunks is huge."""
+    forces: bool
+    """Whether a reset in the middle is meant to embed everything again, and the topic is read so at the end."""
     faults: dict[str, float] = field(default_factory=dict)
     outages: list[tuple[str, float, float]] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
@@ -144,6 +148,7 @@ class Plan:
 def plan(seed: int) -> Plan:
     """Draw everything from *seed*."""
     chance = random.Random(f"{seed}/plan")
+    later = random.Random(f"{seed}/huge and forced")
     calm_at = chance.choice((5.0, 10.0, 20.0, 35.0))
     flood = chance.random() < 0.06
     made = Plan(
@@ -157,6 +162,8 @@ def plan(seed: int) -> Plan:
         calm_at=calm_at,
         read_again=chance.random() < 0.3,
         flood=flood,
+        huge=later.choice((1, 2, 256)),
+        forces=later.random() < 0.4,
     )
     for fault in FAULTS:
         if chance.random() < 0.3:

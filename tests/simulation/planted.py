@@ -14,7 +14,9 @@ Each is a patch on the real program, or on the adapter that it trusts:
 - ``condition never cleared``: what once held intake back holds it for ever;
 - ``positions unknown to the index``: Kafka is told instead of the database;
 - ``begun after it was revoked``: an assignment that is gone before its starts are known is begun all the same;
-- ``a rejected row takes its neighbours along``: a group with one is dead-lettered whole.
+- ``a rejected row takes its neighbours along``: a group with one is dead-lettered whole;
+- ``forced in vain``: what was embedded before the moment is not older for the index;
+- ``staged vectors given back twice``: the budget counts down for a document that it has forgotten.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -153,6 +155,14 @@ def _rejected_row_takes_its_neighbours_along() -> Planted:
     return Writing, "_triage", condemn_all
 
 
+def _forced_in_vain() -> Planted:
+    return fence, "is_older", lambda embedded_at, force_before: False  # noqa: ARG005 - the shape of what it replaces
+
+
+def _staged_vectors_given_back_twice() -> Planted:
+    return Flight, "counted", property(lambda flight: True)  # noqa: ARG005 - the shape of what it replaces
+
+
 BUGS: dict[str, Callable[[], Planted]] = {
     "commit before write": _commit_before_write,
     "fence removed": _fence_removed,
@@ -167,6 +177,8 @@ BUGS: dict[str, Callable[[], Planted]] = {
     "positions unknown to the index": _positions_unknown_to_the_index,
     "begun after it was revoked": _begun_after_it_was_revoked,
     "a rejected row takes its neighbours along": _rejected_row_takes_its_neighbours_along,
+    "forced in vain": _forced_in_vain,
+    "staged vectors given back twice": _staged_vectors_given_back_twice,
 }
 
 

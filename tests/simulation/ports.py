@@ -1,6 +1,6 @@
 """How does a worker reach the world? By ports that fail as the plan says, and are closed to a process that is dead."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from consumers.providers.protocol import Reply
 from schemas.dead_letters import DeadLetter
@@ -40,6 +40,18 @@ class StorePort:
         world.truth.superseded(zip(changes, outcomes, strict=True))
         await world.answer_store("write")
         return outcomes
+
+    async def stage(self, vectors: Mapping[bytes, bytes]) -> None:
+        await self._world.ask_store("stage")
+        self._world.met["staged"] += 1
+        await self._world.store.stage(vectors)
+        await self._world.answer_store("stage")
+
+    async def staged(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        await self._world.ask_store("staged")
+        found = await self._world.store.staged(hashes)
+        self._world.met["staged before"] += bool(found)
+        return found
 
     async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         await self._world.ask_store("positions")

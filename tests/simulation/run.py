@@ -8,6 +8,7 @@ from functools import partial
 from unittest.mock import patch
 
 from compose.service import fingerprint_of
+from consumers.core import flight
 from consumers.kafka import source, starting
 from consumers.kafka.memory_client import MemoryAdmin, MemoryConsumer
 from schemas.orders import NO, YES
@@ -152,6 +153,8 @@ class Simulation:
         await asyncio.sleep(SESSION_S * 1.5)
         self.world.broker.expire()
         if not self.world.broker.members:
+            if self._plan.forces:
+                self.world.force()
             committed = self.world.broker.committed
             self.world.reset_offsets({p: self.world.chance.randint(0, at) for p, (at, _) in committed.items()})
         for worker in workers:
@@ -186,12 +189,40 @@ class Simulation:
         return all(not log or broker.committed.get(p, (0, ""))[0] == len(log) for p, log in broker.log.items())
 
     async def _read_again(self) -> None:
-        """Read the whole topic again: what is stored costs nothing and stays as it is (I8)."""
+        """Read the whole topic again: what is stored costs nothing and stays as it is (I8), unless that is wanted."""
+        if self.world.store.force_before is not None:
+            await self._read_from_the_start()  # a reset in the middle went back by a part only
+        await self._read_for_nothing()
+        if not (self._plan.forces and self.world.truth.all_ordered):
+            return
+        self.world.force()
+        await self._read_from_the_start(killed_after=self.world.chance.randrange(3_000))
+        if old := self.world.truth.older(self.world.store._rows, self.world.store.force_before):
+            self.world.wrong(f"forced in vain: {old}")
+        await self._read_for_nothing()
+
+    async def _read_for_nothing(self) -> None:
         world = self.world
         rows = world.store._rows
-        world.broker.expire()
         world.embedded.clear()
+        await self._read_from_the_start()
+        if not world.truth.all_ordered:
+            return
+        if paid := world.truth.paid_again(world.embedded):
+            world.wrong(f"I8: embedded again: {paid}")
+        if world.store._rows != rows:
+            world.wrong("I8: rows were written again")
+
+    async def _read_from_the_start(self, *, killed_after: int | None = None) -> None:
+        """Read everything from the start with one worker, or with two of which the first is killed."""
+        world = self.world
+        world.broker.expire()
         world.reset_offsets(dict.fromkeys(world.broker.log, 0))
+        if killed_after is not None:
+            killed = self._workers[0] = Worker(world, "killed", until_caught_up=True)
+            self._loop.kills.append((self._loop.steps + killed_after, killed.process))
+            await asyncio.wait([self._loop.start(killed.process, killed.run)])
+            world.broker.expire()
         worker = self._workers[0] = Worker(world, "again", until_caught_up=True)
         task = self._loop.start(worker.process, worker.run)
         _, running = await asyncio.wait([task], timeout=SETTLES_WITHIN_S)
@@ -199,12 +230,6 @@ class Simulation:
             world.wrong(f"does not catch up: {worker.source and worker.source.trackers}, {world.broker.committed}")
         elif (error := task.exception()) is not None:
             world.wrong(f"a worker died of {_innermost(error)!r}")
-        if not world.truth.all_ordered:
-            return
-        if paid := world.truth.paid_again(world.embedded):
-            world.wrong(f"I8: embedded again: {paid}")
-        if world.store._rows != rows:
-            world.wrong("I8: rows were written again")
 
 
 def simulate(seed: int, *, loud: bool = False) -> Verdict:
@@ -216,6 +241,7 @@ def simulate(seed: int, *, loud: bool = False) -> Verdict:
         world = simulation.world
         opened.enter_context(patch.object(source, "AIOKafkaConsumer", partial(MemoryConsumer, world.broker)))
         opened.enter_context(patch.object(starting, "AIOKafkaAdminClient", partial(MemoryAdmin, world.broker)))
+        opened.enter_context(patch.object(flight, "HUGE", drawn.huge))
         main = loop.start(Process("world"), simulation.run)
         try:
             loop.run_until_complete(main)

@@ -6,6 +6,7 @@ letters at each append. The fence is the one of ``consumers/core/fence.py``, as 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 
 import msgspec
@@ -19,7 +20,7 @@ from schemas.dead_letters import DeadLetter, original, to_record
 from schemas.documents import Document
 from schemas.errors import InvalidDocument
 from schemas.index import Candidate, Change, ChangeKind, DocumentKey, Outcome, Standing
-from schemas.messages import Message
+from schemas.messages import Message, Origin
 from schemas.settings import ChunkingSettings
 from tests.simulation.plan import CHUNK_TOKENS, DIMENSIONS, HARMFUL_WORDS, MAX_DOCUMENT_BYTES
 
@@ -196,6 +197,18 @@ class Truth:
     def all_ordered(self) -> bool:
         """Whether the outcome is the same in whatever order records are applied."""
         return all(self._is_ordered(key) for key in self.by_key)
+
+    def older(self, rows: Mapping[DocumentKey, Row], moment: datetime | None) -> list[DocumentKey]:
+        """Return the documents that were embedded before *moment*, though their record came by since."""
+        return [
+            key
+            for key, row in rows.items()
+            if row.embedded_at is not None and moment is not None and min(row.embedded_at, *row.times) < moment
+            if not self._at(row.mark.origin).dead
+        ]
+
+    def _at(self, origin: Origin) -> Known:
+        return self.records[origin.partition][origin.offset]
 
     def paid_again(self, embedded: Iterable[str]) -> set[str]:
         """Return which texts of documents were embedded though nothing of their documents was dead-lettered."""

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
+from datetime import UTC, datetime
 
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
 
@@ -191,6 +192,12 @@ class World:
 
     # The database.
 
+    def force(self) -> None:
+        """Have everything embedded again that was embedded until now: every worker is told the same moment."""
+        self.store.force_before = datetime.fromtimestamp(EPOCH_S + self.loop.now, UTC)
+        self.say("forces")
+        self.met["forced"] += 1
+
     def take_snapshot(self) -> None:
         """Keep what the database holds now."""
         store = copy(self.store)
@@ -203,7 +210,9 @@ class World:
         """Put the database back to what was kept, while no worker is there."""
         if self.snapshot is None:
             return
+        forced = self.store.force_before
         self.store, settled, self.truth.verified = self.snapshot
+        self.store.force_before = forced
         self.snapshot = None
         for known in self.truth._all():
             known.settled = id(known) in settled

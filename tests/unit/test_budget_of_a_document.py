@@ -1,14 +1,14 @@
 """I9: a document is counted with its vectors before they exist, and with no more than it was counted with it leaves."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from consumers.core.budget import InFlightBudget
 from consumers.core.chunking import Chunker
 from consumers.core.conditions import Conditions
-from consumers.core.flight import Cause, Flight
+from consumers.core.flight import HUGE, Cause, Flight
 from consumers.core.shared import Shared
 from consumers.core.spending import DailyBudget
 from consumers.core.tracking import PartitionTracker
@@ -77,13 +77,42 @@ def never(flight: Flight, cause: Cause) -> None:
     raise AssertionError(f"{flight!r} was condemned: {cause}")
 
 
-async def test_a_vector_is_counted_from_the_poll_on_and_others_once_the_text_is_cut() -> None:
-    shared = Shared(InFlightBudget(1_000_000, 10), Conditions(), lambda _: None, DailyBudget(None, None, None))
-    provider = ProviderSettings(base_url="http://127.0.0.1/v1", model="memory", dimensions=DIMENSIONS)
+class InMemory:
+    """The index, as far as vectors are brought to it."""
+
+    def __init__(self) -> None:
+        self.stored: list[Flight] = []
+        self.kept: dict[bytes, bytes] = {}
+        self.refuses = False
+        self.budget: InFlightBudget | None = None
+        self.counted: list[int] = []
+
+    def store(self, flight: Flight) -> None:
+        self.stored.append(flight)
+
+    async def stage(self, vectors: Mapping[bytes, bytes]) -> bool:
+        self.counted.append(self.budget.size if self.budget else 0)
+        if not self.refuses:
+            self.kept.update(vectors)
+        return not self.refuses
+
+    async def staged(self, hashes: Collection[bytes]) -> frozenset[bytes]:
+        return frozenset(hashes) & self.kept.keys()
+
+
+def embedding_into(index: InMemory, shared: Shared) -> Embedding:
+    provider = ProviderSettings(base_url="http://127.0.0.1/v1", model="memory", dimensions=DIMENSIONS, linger_ms=0)
     chunker = Chunker(ChunkingSettings(max_tokens=CHUNK_TOKENS))
-    embedding = Embedding(
-        MemoryProvider(DIMENSIONS), chunker, provider, DIMENSIONS, shared, complete=lambda _: None, condemn=never
-    )
+    return Embedding(MemoryProvider(DIMENSIONS), chunker, provider, DIMENSIONS, shared, index=index, condemn=never)
+
+
+def sharing() -> Shared:
+    return Shared(InFlightBudget(1_000_000, 10), Conditions(), lambda _: None, DailyBudget(None, None, None))
+
+
+async def test_a_vector_is_counted_from_the_poll_on_and_others_once_the_text_is_cut() -> None:
+    shared = sharing()
+    embedding = embedding_into(InMemory(), shared)
     one = message("Forty characters are a chunk by itself. " * 3)
     flight = await polled(shared, one)
     assert shared.budget.size == flight.weight == one.size + VECTOR_BYTES
@@ -91,3 +120,58 @@ async def test_a_vector_is_counted_from_the_poll_on_and_others_once_the_text_is_
         await embedding.submit([flight], {})
         assert len(flight.chunks) == 3
         assert shared.budget.size == flight.weight == one.size + 3 * VECTOR_BYTES
+
+
+def huge() -> Message:
+    return message("".join(f"{n:039}. " for n in range(HUGE + 100)))
+
+
+async def embedded(embedding: Embedding, index: InMemory) -> None:
+    running = asyncio.create_task(embedding.run())
+    while not index.stored:
+        await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_vectors_of_a_huge_document_are_staged_as_they_come_and_counted_no_longer() -> None:
+    shared, index = sharing(), InMemory()
+    index.budget = shared.budget
+    embedding, one = embedding_into(index, shared), huge()
+    flight = await polled(shared, one)
+    await embedding.submit([flight], {})
+    waiting = shared.budget.size
+    assert waiting == 2 * one.size + VECTOR_BYTES
+    await embedded(embedding, index)
+    assert shared.budget.size == flight.weight == waiting
+    assert len(index.counted) > 1
+    assert all(waiting < counted <= waiting + 256 * VECTOR_BYTES * 2 for counted in index.counted)
+    assert index.kept.keys() == {chunk.hash for chunk in flight.chunks}
+    assert [chunk.vector for chunk in flight.put().chunks] == [None] * len(flight.chunks)
+
+
+async def test_what_was_staged_of_a_huge_document_is_not_sent_again() -> None:
+    shared, index = sharing(), InMemory()
+    embedding = embedding_into(index, shared)
+    flight = await polled(shared, huge())
+    await embedding.submit([flight], {})
+    await embedded(embedding, index)
+    missing = flight.chunks[7].hash
+    del index.kept[missing]
+    index.stored.clear()
+    staged_before, index.counted = set(index.kept), []
+    await embedding.submit([flight], {})
+    await embedded(embedding, index)
+    assert index.kept.keys() - staged_before == {missing}
+    assert len(index.counted) == 1
+
+
+async def test_vectors_that_the_index_refuses_stay_with_their_document_to_be_judged_there() -> None:
+    shared, index = sharing(), InMemory()
+    index.refuses = True
+    embedding, one = embedding_into(index, shared), huge()
+    flight = await polled(shared, one)
+    await embedding.submit([flight], {})
+    await embedded(embedding, index)
+    assert all(chunk.vector for chunk in flight.put().chunks)
+    assert shared.budget.size == flight.weight == 2 * one.size + (1 + len(flight.chunks)) * VECTOR_BYTES
