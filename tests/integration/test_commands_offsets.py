@@ -242,8 +242,8 @@ async def test_an_estimate_counts_what_has_changed(commands: Commands) -> None:
     async with PgVectorStore(commands.settings().store) as store, store._connections.one() as connection:
         await connection.execute("UPDATE docs.documents SET content_hash = '\\x00', origin_offset = -1, fence_ts = 0")
     await log.publish([record_of(Document(DEFAULT_TENANT, "x", "y"))], 1)
-    price = {"HEADRACE_PROVIDER__PRICE_PER_MILLION_TOKENS": "1000000"}
-    told = (await commands.run("offsets", "reset", "--to", "earliest", "--json", **price)).json["estimate"]
+    commands.environ["HEADRACE_PROVIDER__PRICE_PER_MILLION_TOKENS"] = "1000000"
+    told = (await commands.run("offsets", "reset", "--to", "earliest", "--json")).json["estimate"]
     size = sum(len(f"text of document {n}") for n in [*range(10), 1000, 1001])
     assert (told["messages"], told["sampled"], told["free"]) == (12, 12, 0)
     assert told["tokens"] == round(size / 4)
