@@ -16,7 +16,7 @@ from schemas.errors import BrokerError, BrokerUnavailable, ConfigurationError, H
 from schemas.index import Fingerprint
 from schemas.settings import Settings
 
-PATIENCE_S = 3.0
+PATIENCE_S = 5.0
 """How long nothing may arrive in an index before it counts as incomplete."""
 LOOK_S = 0.3
 WORTH_INDEXING = 10_000
