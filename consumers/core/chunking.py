@@ -16,6 +16,11 @@ CHARACTERS_PER_TOKEN = 4
 LONG_TEXT = 32_768
 """Characters above which a text is to be split off the event loop: Markdown takes about 0.4 us a character."""
 
+LINE = 16_384
+"""Characters of a line above which it is cut before it is split."""
+SENTENCE_ENDS = (". ", "! ", "? ", "。")
+_LONG_LINE = re.compile(rf"[^\n]{{{LINE + 1},}}")
+
 HASH_BYTES = 16
 """How much of its text's digest is the hash of a chunk."""
 
@@ -65,7 +70,8 @@ class Chunker:
         markdown = self._kind == "markdown" or (
             self._kind == "auto" and content_type is not None and media_type(content_type) in MARKDOWN_TYPES
         )
-        pieces: list[str] = (self._markdown if markdown else self._text).chunks(text)
+        cut = (self._markdown if markdown else self._text).chunks
+        pieces = [piece for part in _parts(text) for piece in cut(part)]
         return pieces or [text.strip()]
 
     def chunks(self, text: str, content_type: str | None, digest: bytes | None = None) -> tuple[ChunkRow, ...]:
@@ -74,6 +80,19 @@ class Chunker:
             piece = text.strip()
             return (chunk_row(piece, digest if len(piece) == len(text) else None),)
         return tuple([chunk_row(piece) for piece in self.split(text, content_type)])
+
+
+def _parts(text: str) -> list[str]:
+    """Cut lines of many thousand characters behind a sentence or at a blank, for splitting one takes the square."""
+    cuts = [0]
+    for line in _LONG_LINE.finditer(text):
+        start, end = line.span()
+        while end - start > LINE:
+            window = text[start + LINE // 2 : start + LINE]
+            found = max((window.rfind(mark) + len(mark) for mark in SENTENCE_ENDS if mark in window), default=0)
+            start += LINE // 2 + (found or window.rfind(" ") + 1 or len(window))
+            cuts.append(start)
+    return [text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
 def text_digest(text: str) -> bytes:

@@ -81,3 +81,11 @@ def test_a_digest_that_is_known_gives_the_same_chunk_as_one_that_is_not() -> Non
     cut = chunker(max_tokens=100)
     for text in ("short", "  with blanks around it\n", LONG):
         assert cut.chunks(text, None, text_digest(text)) == cut.chunks(text, None)
+
+
+@pytest.mark.parametrize("line", ["The wheel turns. " * 60_000, "x" * 1_000_000, "word " * 200_000])
+def test_a_line_without_an_end_is_cut_in_linear_time_and_nothing_of_it_is_lost(line: str) -> None:
+    pieces = chunker().split(f"before\n\n{line}\n\nbehind", "text/markdown")
+    assert "".join("".join(pieces).split()) == "".join(f"before{line}behind".split())
+    assert max(map(len, pieces)) <= 2048
+    assert all(piece.endswith(".") for piece in pieces[1:-1]) or "." not in line
