@@ -172,11 +172,12 @@ async def test_what_is_on_its_way_is_waited_for_and_what_comes_meanwhile_is_not(
     await fill(database, "docs", TEN)
     await fill(database, "other", TEN[:5], OTHER)
     task = asyncio.create_task(promote(database, "other"))
+    later = [put(f"later-{n}", "text", origin=at(100 + n)) for n in range(10)]
     for n in range(5, 10):
         assert not task.done()
+        await fill(database, "docs", [later[n]])
+        await fill(database, "other", [TEN[n], later[n - 1]], OTHER)
         await asyncio.sleep(0.1)
-        await fill(database, "docs", [put(f"later-{n}", "text", origin=at(100 + n))])
-        await fill(database, "other", TEN[n : n + 1], OTHER)
     assert (await task).switched.index == "other"
 
 
