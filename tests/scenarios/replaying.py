@@ -23,9 +23,14 @@ def long(number: int, words: str = "") -> Document:
 
 async def start(harness: Harness, *arguments: str) -> asyncio.subprocess.Process:
     """Start ``headrace dlq`` as a process."""
+    return await headrace(harness, "dlq", *arguments)
+
+
+async def headrace(harness: Harness, *arguments: str) -> asyncio.subprocess.Process:
+    """Start any command as a process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "compose", "dlq", *arguments,
+        sys.executable, "-m", "compose", *arguments,
         env={**kept, **harness.environ(), "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
