@@ -15,6 +15,7 @@ from consumers.core.rate import Backlog, share_of
 from consumers.core.shared import Shared
 from consumers.core.spending import daily_budget, daily_limits
 from consumers.core.standing_orders import ORDERS_EVERY_S, StandingOrders
+from consumers.core.watermark import Watermark
 from consumers.embedding import Embedding
 from consumers.intake import Intake
 from consumers.kafka.source import Source
@@ -22,6 +23,7 @@ from consumers.kafka.starting import committed_offsets
 from consumers.providers.protocol import Provider
 from consumers.settling import DeadLetters, Settling
 from consumers.stores.protocol import Store
+from consumers.telemetry.memory import memory_limit, resident_bytes
 from consumers.writing import Writing
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
@@ -38,6 +40,7 @@ LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
 SHARE_EVERY_S = 5.0
 LEDGER_EVERY_S = 1.0
+MEMORY_EVERY_S = 1.0
 OTHERS_EVERY_S = 2.0
 
 
@@ -139,6 +142,7 @@ class Pipeline:
         yield "commit", self.settling.commit_at_intervals()
         yield "orders", self._follow_orders()
         yield "ledger", self._keep_the_ledger()
+        yield "memory", self._watch_memory()
         if self.embedding.lane.has_quota:
             yield "share", self._share_the_quota()
         if until_caught_up:
@@ -204,6 +208,20 @@ class Pipeline:
         else:
             now = time.monotonic()
             self.shared.conditions.set("budget", State.THROTTLED, spending.reason(), now, works=True)
+
+    async def _watch_memory(self) -> None:
+        """Hold intake while the process holds too much memory for more; returns where nothing is known of it."""
+        limit, worker = memory_limit(), self._settings.worker
+        if limit is None:
+            return
+        watermark = Watermark(limit // worker.workers, worker.max_memory_percent)
+        while (resident := resident_bytes()) is not None:
+            reason = watermark.reason(resident, self.shared.budget.documents)
+            if reason is None:
+                self.shared.conditions.clear("memory")
+            else:
+                self.shared.conditions.set("memory", State.THROTTLED, reason, time.monotonic(), works=True)
+            await asyncio.sleep(MEMORY_EVERY_S)
 
     async def _wait(self, seconds: float) -> None:
         """Wait, but no longer than until an operator says that something is mended."""

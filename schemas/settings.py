@@ -116,6 +116,9 @@ class WorkerSettings(Section):
     in_flight_documents: Positive = 20_000
     workers: Positive = Field(default=1, description="processes")
     max_document_bytes: Positive = Field(default=16 * MIB, description="a larger message is a dead letter")
+    max_memory_percent: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=80.0, description="of the memory of the control group or machine; intake waits above"
+    )
     stuck_after_s: Seconds = 300.0
 
 
