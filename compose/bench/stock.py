@@ -36,7 +36,7 @@ FROM generate_series(1, $1::integer) AS n
 """
 FILL_CHUNKS = """
 INSERT INTO {index}.chunks (tenant, document_id, ordinal, text, hash, tokens, embedding, embedded_at)
-SELECT 'default', 'row-' || n, 0, 'row ' || n, decode(md5(n::text), 'hex'), 2, array_fill(0.1::real, ARRAY[$2]), now()
+SELECT 'default', 'row-' || n, 0, 'row ' || n, decode(md5(n::text), 'hex'), 2, array_fill(0.1::real, ARRAY[$2::integer]), now()
 FROM generate_series(1, $1::integer) AS n
 """
 
