@@ -28,6 +28,7 @@ LISTS = [
     ("dlq", "list"),
     ("dlq", "show"),
     ("dlq", "stats"),
+    ("offsets", "show"),
 ]
 
 

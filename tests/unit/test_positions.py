@@ -2,7 +2,18 @@
 
 import pytest
 
-from consumers.core.positions import Because, PartitionFacts, Start, commit_metadata, start_of
+from consumers.core.positions import (
+    FILL,
+    GO_ON,
+    Because,
+    PartitionFacts,
+    Start,
+    commit_metadata,
+    reset_metadata,
+    see_that_the_index_knows,
+    start_of,
+    writer_of,
+)
 from schemas.errors import IndexMismatch
 
 OURS = commit_metadata("docs", "abc")
@@ -43,7 +54,29 @@ def test_an_operators_reset_is_followed_whatever_the_database_knows() -> None:
     assert start(90, metadata="by hand", stored=40) == Start(90, Because.COMMITTED, 90)
 
 
+def test_a_reset_of_our_own_is_followed_as_any_other() -> None:
+    assert start(10, metadata=reset_metadata("1"), stored=40) == Start(10, Because.COMMITTED, 10)
+    assert start(90, metadata=reset_metadata("1"), stored=40) == Start(90, Because.COMMITTED, 90)
+
+
+def test_who_committed_is_told_in_words() -> None:
+    told = [writer_of(metadata) for metadata in (OURS, reset_metadata("1"), "", "headrace-like", "headrace")]
+    assert told == ["index docs", "headrace offsets", "another tool", "another tool", "index "]
+
+
+def test_an_empty_index_refuses_commits_of_its_own_workers_and_says_what_mends_it() -> None:
+    with pytest.raises(IndexMismatch) as refused:
+        see_that_the_index_knows("docs", ["by hand", OURS])
+    assert FILL in str(refused.value)
+    assert GO_ON in str(refused.value)
+    see_that_the_index_knows("docs", ["", "by hand", reset_metadata("1"), commit_metadata("other", "abc")])
+
+
 def test_a_group_of_another_index_is_refused() -> None:
+    for metadata in (commit_metadata("other", "abc"), "headrace", "headrace/"):
+        with pytest.raises(IndexMismatch) as refused:
+            start(40, metadata=metadata)
+        assert FILL in str(refused.value)
     with pytest.raises(IndexMismatch, match="'other'"):
         start(40, metadata=commit_metadata("other", "abc"))
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from consumers.core.standing_orders import StandingOrders
-from schemas.orders import NO, YES, Allowance, Order, allowance_of, pause_of, resume_of
+from schemas.orders import NO, YES, Allowance, Order, allowance_of, leave_of, pause_of, resume_of
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TODAY = NOON.date()
@@ -33,6 +33,18 @@ def test_a_resume_counts_once() -> None:
 
 def test_a_resume_from_before_our_start_is_no_news() -> None:
     assert not StandingOrders("g").read([resume(1)], TODAY).resume
+
+
+def test_an_order_to_leave_stands_until_it_is_taken_back_and_says_how() -> None:
+    def leave(value: str) -> Order:
+        return Order(leave_of("g"), value, NOON, "ann@desk")
+
+    standing = StandingOrders("g")
+    away = standing.read([leave(YES)], TODAY).away or ""
+    assert "ann@desk" in away
+    assert "`headrace resume`" in away
+    assert standing.read([leave(NO)], TODAY).away is None
+    assert StandingOrders("other").read([leave(YES)], TODAY).away is None
 
 
 def test_orders_to_another_group_are_none_of_ours() -> None:
