@@ -57,7 +57,7 @@ PULSE_S = 0.25
 
 @dataclass
 class Tally:
-    """What it is doing, and how far that has come: ``looked_at`` of ``total``.
+    """What it is doing, and how far that has come: ``looked_at`` of ``total``, which is 0 where nobody knows.
 
     ``published`` were sent again, ``deleted`` are deletions of orphans; ``skipped`` counts, by the reason, what was to
     be published and could not be.
@@ -130,7 +130,7 @@ class Reconciliation:
         if self._stop.is_set():
             return None
         records = self.tally.looked_at
-        self._begin("comparing with the index", records)
+        self._begin("comparing with the index", 0)
         seen = await self._comparison.compare()
         now = await self._extents()
         self._bounds = {p: Bounds(start, end, max(now.get(p, (0, end))[1], end)) for p, (start, end) in where.items()}

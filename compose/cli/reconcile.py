@@ -217,10 +217,11 @@ async def _bar(tally: Tally, console: Console) -> None:
         task = progress.add_task(tally.doing, total=None)
         while True:
             await asyncio.sleep(TERMINAL_EVERY_S)
-            progress.update(task, total=tally.total, completed=tally.looked_at, description=tally.doing)
+            progress.update(task, total=tally.total or None, completed=tally.looked_at, description=tally.doing)
 
 
 async def _lines(tally: Tally, console: Console) -> None:
     while True:
         await asyncio.sleep(PLAIN_EVERY_S)
-        console.print(f"{tally.doing}: {tally.looked_at:,} of {tally.total:,}")
+        far = f": {tally.looked_at:,} of {tally.total:,}" if tally.total else ""
+        console.print(f"{tally.doing}{far}")

@@ -64,6 +64,11 @@ class Sighting(msgspec.Struct, frozen=True, gc=False):
     offset: int
     due: bool
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether the record was sent again and lies behind its origin."""
+        return (self.partition, self.offset) != (self.origin.partition, self.origin.offset)
+
 
 class Row(msgspec.Struct, frozen=True, gc=False):
     """What the index holds of a document; ``chunks`` were counted, ``chunk_count`` is what the row says."""

@@ -84,6 +84,9 @@ class Comparison:
             for indices in rounds:
                 arrays = _arrays([sightings[index] for index in indices])
                 await connection.execute(self._queries["note_sightings"], *arrays)
+            for copy in sightings:
+                if copy.is_copy:
+                    await connection.execute(self._queries["note_copy"], *_copy(copy))
 
     async def note_undecodable(self, places: Sequence[tuple[int, int]]) -> None:
         """Take partition and offset of records that are no documents."""
@@ -161,6 +164,12 @@ def _arrays(sightings: Sequence[Sighting]) -> tuple[str, ...]:
         numbers([one.offset for one in sightings]),
         numbers([one.due for one in sightings]),
     )
+
+
+def _copy(one: Sighting) -> tuple[object, ...]:
+    origin = one.origin
+    place = (origin.topic, origin.partition, origin.offset, origin.timestamp)
+    return one.tenant, one.id, *place, one.partition, one.offset, one.due
 
 
 def _columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:

@@ -34,7 +34,7 @@ CREATE TEMP TABLE letters (
 CREATE INDEX letters_by_origin ON letters (partition, "offset");
 
 -- note_sightings --
--- Keep of each document the record that wins, as write_documents does. A copy of the same record makes it wait again.
+-- Keep of each document the record that wins, as write_documents does.
 INSERT INTO sightings AS d
 SELECT *
 FROM unnest($1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::integer[],
@@ -52,11 +52,16 @@ ON CONFLICT (tenant, id) DO UPDATE SET
     content_hash = excluded.content_hash,
     lies_in = excluded.lies_in,
     lies_at = excluded.lies_at,
-    due = excluded.due AND (d.due OR d."offset" <> excluded."offset" OR d.partition <> excluded.partition)
+    due = excluded.due
 WHERE {index}.fence(
           excluded.version, excluded.topic, excluded.partition, excluded."offset", excluded."timestamp",
           excluded.log_append_time, excluded.fence_ts,
-          d.version, d.topic, d.partition, d."offset", d."timestamp", d.fence_ts) <> 'stale'
+          d.version, d.topic, d.partition, d."offset", d."timestamp", d.fence_ts) = 'newer'
+
+-- note_copy --
+-- A replayed copy of the record that is kept: it is resolved when all of them are.
+UPDATE sightings SET lies_in = $7, lies_at = $8, due = due AND $9
+WHERE tenant = $1 AND id = $2 AND topic = $3 AND partition = $4 AND "offset" = $5 AND "timestamp" = $6
 
 -- note_undecodable --
 INSERT INTO undecodable SELECT * FROM unnest($1::integer[], $2::bigint[])

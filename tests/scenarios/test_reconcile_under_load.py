@@ -14,7 +14,7 @@ from schemas.documents import Deletion, Document
 from tests.scenarios.harness import Harness, document
 from tests.scenarios.reconciling import reconcile
 
-LOOKS = 3
+LOOKS = 2
 
 
 @asynccontextmanager
@@ -33,9 +33,8 @@ async def stream(harness: Harness) -> AsyncIterator[None]:
                 number = chance.randrange(300)
                 deletion = Deletion("default", f"doc-{number}")
                 group.append(deletion if chance.random() < 0.1 else document(number, f"version {count}"))
-            await harness.publish(group)
-            await harness.publish([Record(b"doc-1", b"no json", ())])
-            await asyncio.sleep(0.02)
+            await harness.publish([*group, Record(b"doc-1", b"no json", ())])
+            await asyncio.sleep(0.1)
 
     task = asyncio.create_task(publish())
     try:
@@ -56,7 +55,7 @@ async def test_nothing_is_called_wrong_beside_workers_at_work(harness: Harness) 
             found, summary = await reconcile(harness)
             assert found == {}
             right = summary["summary"]["findings"]["right"]
-            if look == 1:
+            if look == 0:
                 await workers[1].kill()
                 harness.workers.remove(workers[1])
         assert right > 0
