@@ -1,5 +1,6 @@
 """How is a run written down? As docs/performance.md."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from compose.bench.page import Page
@@ -7,16 +8,13 @@ from compose.bench.results import Cpu, Report
 from compose.bench.run import words_of
 
 FUNCTIONS = 20
+FEW = 20.0
+WIDTH = 120
 HEAD = """\
-# How fast it is
-
 Written by `make performance`, from one run of `headrace bench --write docs/performance.md`: {software}, Python
 {python}, {cpus} CPUs shared by everything ({place}), {documents:,} documents of {characters} characters, one chunk
 each, with {dimensions} dimensions unless said otherwise, no vector index unless said. Medians of up to {repeat} runs,
 {minutes} minutes in all. Absolute numbers are those of one machine; ratios are taken in one run, and travel better.
-
-## Aims
-
 """
 MIDDLE = """
 ## Runs
@@ -60,7 +58,7 @@ make bench                                           first load against the bare
 headrace bench --workload unchanged --workload updates
 headrace bench --rate 100 --documents 2000 --latency-ms 20
 headrace bench --sizes large --documents 8
-headrace bench --profile stacks.txt                  stacks for speedscope or a flame graph
+headrace bench --profile                             where CPU time goes, with stacks for speedscope or a flame graph
 headrace bench --bootstrap-servers HOST:9092 --dsn postgresql://... --base-url https://.../v1
 ```
 
@@ -85,10 +83,10 @@ def page_of(page: Page) -> str:
     )
     aims = [(aim.what, aim.aim, aim.reached, "yes" if aim.met else "**no**") for aim in page.aims]
     return (
-        head
+        f"# How fast it is\n\n{textwrap.fill(head, WIDTH, break_on_hyphens=False)}\n\n## Aims\n\n"
         + _table(("what", "aim", "reached", "met"), aims, numbers=1)
         + MIDDLE
-        + _runs(told)
+        + _runs(page)
         + WORKLOADS
         + _stages(told)
         + _profile(told)
@@ -96,35 +94,40 @@ def page_of(page: Page) -> str:
     )
 
 
-def _runs(report: Report) -> str:
-    columns = (
-        "program",
-        "case",
-        "documents",
-        "documents/s",
-        "MB/s",
-        *Cpu.__struct_fields__,
-        "peak MB",
-        "p50 ms",
-        "p99 ms",
-    )
+def _runs(page: Page) -> str:
+    cpu = Cpu.__struct_fields__
+    columns = ("program", "case", "documents", "dimensions", "documents/s", "MB/s", *cpu, "peak MB", "p50 ms", "p99 ms")
     rows = []
-    for run in report.medians:
+    for run in page.report.medians:
         latency = ("", "") if run.latency is None else (f"{run.latency.p50_ms:,.0f}", f"{run.latency.p99_ms:,.0f}")
-        spent = [getattr(run.cpu, name) for name in Cpu.__struct_fields__]
+        spent = [getattr(run.cpu, name) for name in cpu]
         rows.append(
             (
                 run.program,
                 words_of(run.case),
                 f"{run.case.documents:,}",
-                f"{run.documents_per_s:,.0f}",
+                f"{run.case.dimensions:,}",
+                _rate(run.documents_per_s),
                 f"{run.mb_per_s:,.1f}",
-                *("" if cpu is None else f"{cpu:.3f}" for cpu in spent),
+                *("" if one is None else f"{one:.3f}" for one in spent),
                 f"{run.peak_mb:,.0f}",
                 *latency,
             )
         )
+    direct, case = page.direct, page.report.plan.case
+    told = (
+        direct.name,
+        "updates, HNSW",
+        f"{direct.documents:,}",
+        f"{case.dimensions:,}",
+        _rate(direct.documents_per_s),
+    )
+    rows.append((*told, *[""] * (len(columns) - len(told))))
     return _table(columns, rows, numbers=2)
+
+
+def _rate(documents_per_s: float) -> str:
+    return f"{documents_per_s:,.0f}" if documents_per_s > FEW else f"{documents_per_s:.2f}"
 
 
 def _stages(report: Report) -> str:

@@ -179,6 +179,12 @@ def words_of(case: Case) -> str:
         words.append(f"{case.sizes} documents")
     if case.rate is not None:
         words.append(f"{case.rate:g} documents/s")
+    if case.error_rate:
+        words.append(f"{case.error_rate:.0%} of calls fail")
+    if case.workers > 1:
+        words.append(f"{case.workers} workers")
+    if case.vector_type != "vector":
+        words.append(case.vector_type)
     if case.rows:
         words.append(f"{case.rows:,} rows before")
     if case.hnsw:

@@ -36,7 +36,8 @@ FROM generate_series(1, $1::integer) AS n
 """
 FILL_CHUNKS = """
 INSERT INTO {index}.chunks (tenant, document_id, ordinal, text, hash, tokens, embedding, embedded_at)
-SELECT 'default', 'row-' || n, 0, 'row ' || n, decode(md5(n::text), 'hex'), 2, array_fill(0.1::real, ARRAY[$2::integer]), now()
+SELECT 'default', 'row-' || n, 0, 'row ' || n, decode(md5(n::text), 'hex'), 2,
+       array_fill(0.1::real, ARRAY[$2::integer]), now()
 FROM generate_series(1, $1::integer) AS n
 """
 
@@ -53,11 +54,11 @@ async def fill(case: Case, settings: Settings, connection: Connection) -> None:
         await connection.execute(f"ANALYZE {index}.documents, {index}.chunks")
 
 
-def writer_of(settings: Settings, fingerprint: Fingerprint) -> Work:
-    """Return what makes of a message the change that stores its document, with vectors made up once."""
+def writer_of(settings: Settings, fingerprint: Fingerprint, different: int = VECTORS) -> Work:
+    """Return what makes of a message the change that stores its document, with so many *different* vectors."""
     chunker, prefix = Chunker(settings.chunking), fingerprint.digest.encode()
     tracker, most = PartitionTracker(0, 0), settings.worker.max_document_bytes
-    vectors = cycle([vector_of(str(n), fingerprint.dimensions) for n in range(VECTORS)])
+    vectors = cycle([vector_of(str(n), fingerprint.dimensions) for n in range(different)])
 
     def change_of(message: Message) -> Change:
         flight = Flight(tracker, message, decode(message, message.timestamp, most), 0.0)
@@ -76,7 +77,7 @@ async def stock(case: Case, settings: Settings, fingerprint: Fingerprint, store:
     """Write what the workload expects to find."""
     if case.workload in (Workload.LOAD, Workload.QUIET):
         return
-    change_of = writer_of(settings, fingerprint)
+    change_of = writer_of(settings, fingerprint, case.documents if case.hnsw else VECTORS)
     async for messages in _published(case, settings) if case.workload is Workload.UNCHANGED else _earlier(case):
         await store.write([change_of(message) for message in messages])
 

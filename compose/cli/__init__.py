@@ -50,7 +50,7 @@ COMMANDS = (
     Command("status", "status", "status", "Show lag, rates and states."),
     Command("pause", "orders", "pause", "Let a whole group take nothing in."),
     Command("resume", "orders", "resume", "Let a whole group go on."),
-    Command("bench", "bench", "bench", "Measure throughput against a fake provider.", settings=False),
+    Command("bench", "bench", "bench", "Measure how fast it is here, beside a bare loop.", settings=False),
     Command(
         "fake-provider",
         "fake_provider",

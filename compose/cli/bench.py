@@ -24,6 +24,7 @@ from compose.configuration import load
 from schemas.errors import ConfigurationError
 from schemas.settings import KafkaSettings, ProviderSettings, Settings, StoreSettings
 
+STACKS = Path("headrace-stacks.txt")
 ONE_CHUNK = 2_000
 """Characters that are surely one chunk, as the programs that are compared make of each document."""
 HNSW_DIMENSIONS = {"vector": 2_000, "halfvec": 4_000}
@@ -58,9 +59,14 @@ Concurrency = Annotated[int, typer.Option(min=1, help="Calls to the provider at 
 Workers = Annotated[int, typer.Option(min=1, help="Processes of the worker.")]
 Hnsw = Annotated[bool, typer.Option("--hnsw", help="Write into tables with a vector index.")]
 Rows = Annotated[int, typer.Option(min=0, help="Rows of other documents that the tables hold before.")]
+Profiled = Annotated[bool, typer.Option("--profile", help="Look at one more run from inside: where does CPU time go?")]
 Stacks = Annotated[
     Path | None,
-    typer.Option("--profile", metavar="FILE", help="Profile one more run; stacks for speedscope or a flame graph."),
+    typer.Option(
+        metavar="FILE",
+        help="Where a profile's stacks go, for speedscope or a flame graph.",
+        show_default=f"{STACKS}, with --profile",
+    ),
 ]
 Write = Annotated[
     Path | None, typer.Option("--write", metavar="FILE", help="Measure all of docs/performance.md, and write it.")
@@ -89,7 +95,8 @@ def bench(  # noqa: PLR0913 - an option each
     bootstrap_servers: Brokers = None,
     dsn: Dsn = None,
     base_url: BaseUrl = None,
-    profile: Stacks = None,
+    profile: Profiled = False,
+    stacks: Stacks = None,
     write: Write = None,
     as_json: Json = False,
 ) -> None:
@@ -107,7 +114,7 @@ def bench(  # noqa: PLR0913 - an option each
         headrace bench --repeat 3 --json > bench.json
         headrace bench --workload unchanged --workload updates
         headrace bench --rate 100 --documents 2000 --latency-ms 20
-        headrace bench --profile stacks.txt
+        headrace bench --profile
         headrace bench --dsn postgresql://me@db/test --bootstrap-servers kafka:9092
         headrace bench --write docs/performance.md
     """
@@ -116,7 +123,7 @@ def bench(  # noqa: PLR0913 - an option each
             raise ConfigurationError(
                 "--write measures a set of its own: give --documents, --dimensions and --repeat alone"
             )
-        _write(write, documents, dimensions, repeat or 3, profile, as_json=as_json)
+        _write(write, documents, dimensions, repeat or 3, stacks, as_json=as_json)
         return
     plan = Plan(
         case=Case(
@@ -138,8 +145,11 @@ def bench(  # noqa: PLR0913 - an option each
     )
     _see_that_it_can_be(plan, fake=base_url is None or not (latency_ms or error_rate))
     base = _servers(bootstrap_servers, dsn, base_url)
-    report = _run(measure(plan, stderr().print, base=base, samples=profile and profile.absolute()))
+    samples = (stacks or STACKS).absolute() if profile or stacks else None
+    report = _run(measure(plan, stderr().print, base=base, samples=samples))
     print_json(report) if as_json else show_report(report)
+    if samples is not None:
+        stderr().print(f"the stacks are in {samples}: open them at speedscope.app, or with flamegraph.pl")
 
 
 def _write(file: Path, documents: int, dimensions: int, repeat: int, stacks: Path | None, *, as_json: bool) -> None:

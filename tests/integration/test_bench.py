@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
-from compose.bench.results import BARE, WORKER, Case, Cpu, Run, Stage, medians_of, ratios_of
-from compose.bench.texts import documents
-from compose.cli.errors import DONE, INTERRUPTED
+from compose.bench.results import BARE, WORKER
+from compose.cli.errors import DONE, INTERRUPTED, WRONG
+from tests.integration.commands import Commands
 from tests.stack.readiness import get_ready
 
 DOCUMENTS = 300
@@ -34,7 +36,7 @@ def temporary() -> Iterator[Path]:
 async def bench(temporary: Path, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
     get_ready("embedded", print)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "compose", "bench", *SMALL, *words),
+        *(sys.executable, "-m", "compose", "bench", *(words or SMALL)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(temporary)},
@@ -89,41 +91,92 @@ async def test_ctrl_c_in_the_middle_of_a_run_stops_everything_and_leaves_no_fold
     assert os.listdir(temporary) == []  # noqa: PTH208 - pathlib's way counts as blocking, this one does not
 
 
-def test_documents_are_the_same_each_time_no_two_alike_and_as_long_as_asked() -> None:
-    case = Case(documents=500, characters=900)
-    made = list(documents(case))
-    assert made == list(documents(case))
-    assert len({one.text for one in made}) == len({one.id for one in made}) == 500
-    assert all(890 < len(one.text) <= 900 for one in made)
+async def test_on_servers_of_others_it_measures_every_workload_and_removes_all_that_it_made(
+    temporary: Path, folder: Path, commands: Commands
+) -> None:
+    assert (await commands.run("init")).code == DONE
+    before = await there(commands)
+    words = ("--workload", "unchanged", "--workload", "changed", "--workload", "quiet", "--stacks", f"{folder}/stacks")
+    async with asyncio.timeout(WITHIN_S), bench(temporary, *SMALL, *of(commands), *words) as process:
+        out, err = await process.communicate()
+    assert process.returncode == DONE, err.decode()
+    assert await there(commands) == before
+    report: dict[str, Any] = json.loads(out)
+    unchanged, changed, quiet = report["runs"]
+    assert unchanged["calls"] == 0
+    assert changed["calls"] >= 1
+    assert 0 < quiet["latency"]["p50_ms"] <= quiet["seconds"] * 1000 + 1
+    assert {run["cpu"]["database"] for run in report["runs"]} == {None}
+    assert spent_in(folder / "stacks") == pytest.approx(report["profile"]["us"] * DOCUMENTS, rel=0.05)
+    assert {"write", "decode", "event loop, sockets and the protocols in C"} & {
+        step["name"] for step in report["profile"]["steps"]
+    }
 
 
-def test_the_median_is_taken_of_each_number_by_program_and_latency() -> None:
-    runs = [run(BARE, 0, 100.0), run(WORKER, 0, 60.0), run(BARE, 0, 300.0), run(WORKER, 0, 80.0), run(BARE, 0, 200.0)]
-    bare, worker = medians_of(runs)
-    assert (bare.program, bare.documents_per_s) == (BARE, 200.0)
-    assert (worker.program, worker.documents_per_s) == (WORKER, 70.0)
+async def test_a_run_that_is_interrupted_removes_what_it_made_on_servers_of_others(
+    temporary: Path, commands: Commands
+) -> None:
+    before = await there(commands)
+    async with asyncio.timeout(WITHIN_S), bench(temporary, *SMALL, *of(commands)) as process:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            if line.startswith(b"bare loop") and line.endswith(b"running\n"):
+                break
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+    assert process.returncode == INTERRUPTED
+    assert await there(commands) == before
 
 
-def test_the_worker_is_compared_with_the_bare_loop_and_the_stages_of_its_own_latency() -> None:
-    stages = [
-        Stage(name="write", documents=1, documents_per_s=50.0),
-        Stage(name="embed", documents=1, documents_per_s=20.0, latency_ms=9),
-        Stage(name="embed", documents=1, documents_per_s=40.0, latency_ms=7),
-    ]
-    [ratio] = ratios_of([run(BARE, 7, 20.0, cpu=0.1), run(WORKER, 7, 10.0, cpu=0.3)], stages)
-    assert (ratio.rate, ratio.cpu) == (0.5, 3.0)
-    assert ratio.of_stages == {"write": 0.2, "embed": 0.25}
+async def test_documents_that_arrive_at_a_rate_become_visible_soon(temporary: Path) -> None:
+    words = ("--rate", "100", "--documents", "100", "--dimensions", "24", "--latency-ms", "5", "--json")
+    async with asyncio.timeout(WITHIN_S), bench(temporary, *words) as process:
+        out, err = await process.communicate()
+    assert process.returncode == DONE, err.decode()
+    for run in json.loads(out)["runs"]:
+        assert run["seconds"] == pytest.approx(1.0, abs=5.0)
+        assert 5 < run["latency"]["p50_ms"] <= run["latency"]["p95_ms"] <= run["latency"]["p99_ms"] < 10_000
 
 
-def run(program: str, latency_ms: int, rate: float, *, cpu: float = 0.1) -> Run:
-    return Run(
-        program=program,
-        case=Case(latency_ms=latency_ms),
-        calls=1,
-        seconds=1.0,
-        documents_per_s=rate,
-        mb_per_s=1.0,
-        cpu=Cpu(program=cpu, broker=0.1, database=0.1, provider=0.1),
-        peak_mb=1.0,
-        fifth_mb=1.0,
-    )
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--rate", "5", "--workload", "updates"), "leave out --workload"),
+        (("--hnsw", "--dimensions", "2001"), "at most 2,000 dimensions"),
+        (("--base-url", "http://127.0.0.1:1/v1", "--latency-ms", "5"), "leave out --base-url"),
+        (("--write", "page.md", "--rate", "5"), "a set of its own"),
+        (("--sizes", "huge"), "--sizes"),
+    ],
+)
+async def test_what_can_not_be_measured_is_refused_in_words(temporary: Path, words: tuple[str, ...], said: str) -> None:
+    async with asyncio.timeout(WITHIN_S), bench(temporary, *words) as process:
+        out, err = await process.communicate()
+    assert (process.returncode, out) == (WRONG, b"")
+    assert said in err.decode()
+
+
+def spent_in(stacks: Path) -> int:
+    """Return the microseconds of all stacks."""
+    return sum(int(line.rpartition(" ")[2]) for line in stacks.read_text("utf-8").splitlines())
+
+
+def of(commands: Commands) -> tuple[str, ...]:
+    """Return the options that name the servers of a test."""
+    at = commands.environ
+    return ("--bootstrap-servers", at["HEADRACE_KAFKA__BOOTSTRAP_SERVERS"], "--dsn", at["HEADRACE_STORE__DSN"])
+
+
+async def there(commands: Commands) -> tuple[set[str], set[str]]:
+    """Return the schemas of a test's database, and the topics that a benchmark would leave."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=commands.environ["HEADRACE_KAFKA__BOOTSTRAP_SERVERS"])
+    await admin.start()
+    try:
+        topics = {name for name in await admin.list_topics() if name.startswith("bench_")}
+    finally:
+        await admin.close()
+    connection = await asyncpg.connect(commands.environ["HEADRACE_STORE__DSN"])
+    try:
+        schemas = {name for (name,) in await connection.fetch("SELECT nspname FROM pg_namespace")}
+    finally:
+        await connection.close()
+    return schemas, topics
