@@ -145,7 +145,7 @@ class Worker:
     async def _open(self, opened: AsyncExitStack) -> Pipeline | None:
         """Open every part, each as often as it takes; None when told to stop meanwhile."""
         settings = self.settings
-        store = PgVectorStore(settings.store)
+        store = PgVectorStore(settings.store, force_before=settings.worker.force_before)
         opened.push_async_callback(store.aclose)
         provider = OpenAIProvider(settings.provider)
         opened.push_async_callback(provider.aclose)

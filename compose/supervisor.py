@@ -70,8 +70,13 @@ class _Supervisor:
                 await asyncio.sleep(backoff(failures, 0.0, first_s=RESTART_FIRST_S))
 
     async def _spawn(self, n: int) -> asyncio.subprocess.Process:
-        """Start child *n*: its own port and static membership, and the wish to drain when we die."""
+        """Start child *n*: its own port and static membership, and the wish to drain when we die.
+
+        The moment of ``--force`` is that of all children, also of one that is started again.
+        """
         own = {"worker.workers": "1"}
+        if self._settings.worker.force_before:
+            own["worker.force_before"] = self._settings.worker.force_before.isoformat()
         if self._settings.http.port:
             own["http.port"] = str(self._settings.http.port + n)
         if self._settings.kafka.instance_id:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 MIB = 1024 * 1024
 
@@ -110,7 +110,7 @@ class ChunkingSettings(Section):
 
 
 class WorkerSettings(Section):
-    """What one worker may hold in memory."""
+    """What one worker may hold in memory, and what it does anew."""
 
     in_flight_bytes: Positive = Field(default=64 * MIB, description="bytes of documents and vectors in flight")
     in_flight_documents: Positive = 20_000
@@ -120,6 +120,9 @@ class WorkerSettings(Section):
         default=80.0, description="of the memory of the control group or machine; intake waits above"
     )
     stuck_after_s: Seconds = 300.0
+    force_before: AwareDatetime | None = Field(
+        default=None, description="what was embedded before is embedded again; a time with its zone; run --force: now"
+    )
 
 
 class FloodSettings(Section):

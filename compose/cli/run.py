@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import Annotated
 
 import structlog
@@ -30,6 +31,7 @@ from schemas.events import Event, Observer
 NEEDED = ("provider.base_url", "provider.model", "provider.dimensions", "store.dsn")
 TICK_S = 1.0
 FORCED = 130
+GO_ON = "headrace run --set worker.force_before="
 
 
 def run(
@@ -40,20 +42,32 @@ def run(
     until_caught_up: Annotated[
         bool, typer.Option("--until-caught-up", help="End once what is in the topic now is committed.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Embed again what was embedded before now, where its record is read again."),
+    ] = False,
 ) -> None:
     """Take documents from Kafka to the index, until stopped.
 
     SIGTERM and SIGINT drain: calls already sent are finished and what is resolved is committed; a second one ends at
     once. A part that does not answer is waited for.
 
+    What is stored is not embedded again, unless by --force: then each document that is read is, once. It does not go
+    back in the topic: `headrace offsets reset --to earliest` does. An interrupted --force is gone on with by the moment
+    that it names, as --set worker.force_before=TIME, which pays only for what is left.
+
     Examples:
       headrace run
       headrace run --workers 2
       headrace run --until-caught-up
+      headrace run --force --until-caught-up
       headrace run --set provider.concurrency=16 --set http.port=0
     """
-    found = configured(*NEEDED, worker__workers=workers)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds") if force else None
+    found = configured(*NEEDED, worker__workers=workers, worker__force_before=now)
     settings = found.settings
+    if settings.worker.force_before and settings.worker.force_before.isoformat(timespec="milliseconds") == now:
+        typer.echo(f"embedding again what was embedded before {now}; to go on later: {GO_ON}{now}", err=True)
     if settings.worker.workers > 1:
         raise typer.Exit(supervise(sys.argv[1:], settings))
     keep_at_hand()

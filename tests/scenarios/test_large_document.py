@@ -1,7 +1,7 @@
 """A document of 5 MB, which is cut into thousands of chunks, lies between small ones in one partition.
 
 Invariant: it is stored whole, every part of its text with the vector of that part, while readers see all of its chunks
-or none; a change of one paragraph pays for that paragraph; its neighbours are stored.
+or none; a change of one paragraph pays for that paragraph, also where it moves all others; its neighbours are stored.
 Fault: a document far larger than a call, a batch, or the budget of what may be in flight.
 """
 
@@ -60,7 +60,15 @@ async def test_a_document_of_thousands_of_chunks_is_stored_whole_and_changed_in_
     changed = (await harness.index.chunks())[KEY]
     _assert_whole(changed, "\n\n".join(paragraphs))
     assert 1 <= (await harness.provider.stats()).paid - before.paid <= 3
+
+    paragraphs.insert(0, "A paragraph that nobody has seen before stands above all others now. " * 12)
+    paid = (await harness.provider.stats()).paid
+    await harness.publish([Document(*KEY, "\n\n".join(paragraphs))], partition=2)
+    await harness.catch_up(**settings)
+    moved = (await harness.index.chunks())[KEY]
+    _assert_whole(moved, "\n\n".join(paragraphs))
+    assert 1 <= (await harness.provider.stats()).paid - paid <= 3
     watching.cancel()
-    assert seen <= {0, len(stored[KEY]), len(changed)}
+    assert seen <= {0, len(stored[KEY]), len(changed), len(moved)}
     assert await harness.log.dead_letters() == []
     assert await harness.caught_up()
