@@ -3,6 +3,7 @@
 
 PYTHON =
 STACK = embedded
+JOBS = 2
 ARGS =
 
 .DEFAULT_GOAL := help
@@ -15,13 +16,14 @@ $(shell [ "$$(cat .venv/place 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/made
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@echo 'JOBS=1 runs the tests one after the other, on one stack instead of two.'
 	@echo 'STACK=containers runs the tests on Docker containers; ARGS="..." is passed on to the command.'
 
 demo: .venv/demo-ready ## watch documents travel from Kafka to search results, under a minute
 	@.venv/bin/headrace demo $(ARGS)
 
 test: .venv/dev-ready ## run every test on the embedded stack
-	@HEADRACE_TEST_STACK=$(STACK) .venv/bin/python -m pytest $(ARGS)
+	@HEADRACE_TEST_STACK=$(STACK) .venv/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 check: .venv/dev-ready ## ruff, format, mypy, import-linter
 	.venv/bin/ruff check .
