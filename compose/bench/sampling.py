@@ -101,10 +101,10 @@ class Sampler:
             self._all += process - self._all_began
 
     def _look(self, _: int, frame: FrameType | None) -> None:
-        spent = time.thread_time_ns() - self._seen
-        if self._looking:  # the next look came due while this one was late
+        if self._looking:  # the next one came due meanwhile
             return
         self._looking = True
+        spent = time.thread_time_ns() - self._seen
         if frame is not None and frame.f_code.co_code[frame.f_lasti] == RESUME:
             frame = frame.f_back  # nothing of this function was done yet
         stack: list[CodeType] = []
@@ -113,8 +113,8 @@ class Sampler:
             frame = frame.f_back
         if self._on:
             self._spent[tuple(stack)] += spent
-        self._looking = False
         self._seen = time.thread_time_ns()
+        self._looking = False
 
 
 def _names(stack: tuple[CodeType, ...]) -> list[str]:
