@@ -91,13 +91,16 @@ class Removal:
 
     async def _see_it_done(self, tombstones: Tombstones) -> None:
         await self._workers_are_past()
-        if self._ids is not None:
-            self.tally.left = await tombstones.live_among(self._tenant, self._ids)
+        if self._ids is None:
+            before = self._settings.kafka.topic, self._ends
+            if await self._publish(tombstones.live_ids(self._tenant, before)):
+                await self._workers_are_past()
+        if self.tally.interrupted:
             return
-        before = self._settings.kafka.topic, self._ends
-        if await self._publish(tombstones.live_ids(self._tenant, before)):
-            await self._workers_are_past()
-        self.tally.left = await tombstones.count_live(self._tenant)
+        if self._ids is None:
+            self.tally.left = await tombstones.count_live(self._tenant)
+        else:
+            self.tally.left = await tombstones.live_among(self._tenant, self._ids)
 
     async def _publish(self, ids: AsyncGenerator[str, None]) -> int:
         """Publish a tombstone for each, and return how many once all are acknowledged."""

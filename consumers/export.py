@@ -11,21 +11,20 @@ moment, that of its last run.
 """
 
 import asyncio
-import fcntl
-import os
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from consumers.folder import ExportFolder
 from consumers.matrix import Kept, Matrix, written
 from consumers.stores.reading import Snapshot, snapshot
 from schemas import __version__
 from schemas.errors import ConfigurationError, HeadraceError
-from schemas.exports import MANIFEST, ROWS, VECTORS, DType, Manifest, Row, Scope
+from schemas.exports import DType, Manifest, Row, Scope
 from schemas.index import DocumentKey
 from schemas.settings import MIB, StoreSettings
 
@@ -65,12 +64,12 @@ class Export:
     def __init__(self, settings: StoreSettings, folder: Path, order: Order) -> None:
         self.tally = Tally()
         self._settings = settings
-        self._folder = folder
+        self._folder = ExportFolder(folder)
         self._order = order
         self._stopped = False
 
     def __repr__(self) -> str:
-        return f"<Export to {self._folder}, {self.tally.rows} of {self.tally.total} rows>"
+        return f"<Export to {self._folder.path}, {self.tally.rows} of {self.tally.total} rows>"
 
     def stop(self) -> None:
         """Take no further window."""
@@ -80,8 +79,8 @@ class Export:
         """Export; the manifest is complete unless it was stopped."""
         began = time.monotonic()
         try:
-            with _writing(self._folder), _alone_in(self._folder):
-                before = self._see_that_it_may()
+            with self._folder.held():
+                before = self._earlier()
                 if before is not None and before.complete:
                     self.tally.total = self.tally.rows = self.tally.kept = before.rows
                     return before
@@ -95,8 +94,10 @@ class Export:
         kept, behind = await self._kept(taken, manifest, before)
         manifest = msgspec.structs.replace(manifest, kept_rows=kept.rows)
         self.tally.total, self.tally.kept, self.tally.rows = manifest.rows, kept.rows, kept.rows
-        self._note(manifest)
-        matrix = Matrix(self._vectors, self._lines, manifest.dtype, manifest.rows, manifest.dimensions, kept=kept)
+        self._folder.note(manifest)
+        matrix = Matrix(
+            self._folder.vectors, self._folder.lines, manifest.dtype, manifest.rows, manifest.dimensions, kept=kept
+        )
         try:
             async with aclosing(self._rows(taken, behind)) as groups:
                 async for rows, vectors in groups:
@@ -110,7 +111,7 @@ class Export:
         if matrix.done != manifest.rows:
             raise HeadraceError(f"{manifest.rows} rows were counted and {matrix.done} read: the index is damaged")
         manifest = msgspec.structs.replace(manifest, complete=True)
-        self._note(manifest)
+        self._folder.note(manifest)
         return manifest
 
     def _rows(self, taken: Snapshot, behind: DocumentKey | None) -> AsyncGenerator[tuple[list[Row], list[bytes]], None]:
@@ -139,15 +140,14 @@ class Export:
         self, taken: Snapshot, manifest: Manifest, before: Manifest | None
     ) -> tuple[Kept, DocumentKey | None]:
         """Return what can stay of an earlier run, and the last document of it: up to the first that is another now."""
-        if before is None or not self._vectors.exists() or not self._lines.exists():
+        if before is None or not self._folder.has_rows():
             return Kept(), None
-        if not manifest.continues(before):
+        if (manifest.fingerprint, manifest.index_created_at) != (before.fingerprint, before.index_created_at):
             raise ConfigurationError(
-                f"{self._folder} holds the beginning of another export (index, model, filters, --dtype or --with-text "
-                "differ): name another folder, or begin anew with --overwrite"
+                f"{self._folder.path} holds vectors of an index that was made anew: begin anew with --overwrite"
             )
         kept, last = Kept(), None
-        with closing(written(self._vectors, self._lines, manifest.dtype, manifest.dimensions)) as earlier:
+        with closing(written(self._folder.vectors, self._folder.lines, manifest.dtype, manifest.dimensions)) as earlier:
             async with aclosing(taken.states(self._order.scope)) as states:
                 async for state in states:
                     rows, until = next(earlier, ([], kept))
@@ -156,62 +156,26 @@ class Export:
                     kept, last = until, state.key
         return kept, last
 
-    def _see_that_it_may(self) -> Manifest | None:
+    def _earlier(self) -> Manifest | None:
         """Return the manifest of an earlier run to go on with, if there is one and that is wanted."""
-        order, folder = self._order, self._folder
+        order, path = self._order, self._folder.path
         if order.overwrite:
-            for name in (MANIFEST, VECTORS, ROWS):
-                (folder / name).unlink(missing_ok=True)
+            self._folder.clear()
             return None
-        if not any(folder.iterdir()):
+        if self._folder.is_empty():
             return None
         if not order.resume:
             raise ConfigurationError(
-                f"{folder} is not empty: name another folder, go on with an export that was ended with --resume, or "
+                f"{path} is not empty: name another folder, go on with an export that was ended with --resume, or "
                 "replace one with --overwrite"
             )
-        try:
-            return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-        except (FileNotFoundError, msgspec.DecodeError):
-            raise ConfigurationError(f"{folder} holds no export to go on with: name another folder") from None
-
-    def _note(self, manifest: Manifest) -> None:
-        """Put the manifest there, whole or not at all."""
-        partial = self._folder / f".{MANIFEST}.part"
-        with partial.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._folder / MANIFEST)
-
-    @property
-    def _vectors(self) -> Path:
-        return self._folder / VECTORS
-
-    @property
-    def _lines(self) -> Path:
-        return self._folder / ROWS
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Make the folder; say in words why it can not be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise HeadraceError(f"{folder} can not be written: {error.strerror or error}") from None
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Refuse to write where another run does; the system takes the lock back from whoever dies."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(f"another export writes to {folder} at this moment") from None
-        yield
-    finally:
-        os.close(handle)
+        before = self._folder.manifest()
+        if before is None:
+            raise ConfigurationError(f"{path} holds no export to go on with: name another folder")
+        told = (before.index, before.scope, before.dtype, before.with_text)
+        if told != (self._settings.index, order.scope, order.dtype, order.with_text):
+            raise ConfigurationError(
+                f"{path} holds another export: index, filters, --dtype or --with-text differ; name another folder, "
+                "or begin anew with --overwrite"
+            )
+        return before

@@ -97,8 +97,3 @@ class Manifest(msgspec.Struct, frozen=True):
     kept_rows: int = 0
     vectors: str = VECTORS
     lines: str = ROWS
-
-    def continues(self, other: "Manifest") -> bool:
-        """Say whether rows of *other* can stand in this one: the same index, scope and form."""
-        same = ("index", "index_created_at", "fingerprint", "scope", "dtype", "with_text")
-        return all(getattr(self, name) == getattr(other, name) for name in same)

@@ -115,7 +115,7 @@ def _progress(tally: Tally) -> str:
 def _done(tally: Tally, *, wait: bool, everything: bool) -> str:
     said = f"{'interrupted: ' if tally.interrupted else ''}{tally.published:,} tombstones published"
     if tally.left is None:
-        said += ", of which workers will delete what they name"
+        said += ", workers delete what they name"
         if everything and tally.ahead and not wait:
             said += (
                 f"; {tally.ahead:,} records lay in the topic ahead of them: run it again when they are stored, "

@@ -108,6 +108,7 @@ async def test_a_purge_forgets_what_was_deleted_long_enough_ago(filled: Commands
     await work(filled)
     assert (await purge(filled, "--older-than", "1d")).json["purged"] == 0
     looked = (await purge(filled, "--older-than", "0s", "--dry-run")).json
+    assert (looked["plan"]["needed"]["letters"], looked["plan"]["needed"]["unresolved"]) == (0, 0)
     assert (looked["plan"]["old"], looked["purged"]) == ({"going": 2, "guarding": 0, "versioned": 0}, 0)
     ended = await filled.run("purge", "--older-than", "0s")
     assert (ended.code, "2 tombstones purged" in ended.out) == (0, True), ended.err
@@ -123,10 +124,8 @@ async def test_a_purge_keeps_what_guards_against_dead_letters_and_unresolved_rec
     await filled.run("delete", "zip", "--yes")
     await work(filled)
     await publish(filled, {"id": "new", "text": "Nobody has read this yet."})
-    kept = (await purge(filled, "--older-than", "0s")).json
-    assert (kept["purged"], kept["plan"]["old"]["guarding"]) == (0, 1)
-    assert (kept["plan"]["needed"]["letters"], kept["plan"]["needed"]["unresolved"]) == (1, 1)
     said = (await filled.run("purge", "--older-than", "0s")).out
+    assert said.startswith("0 tombstones purged")
     assert "1 stay, since older records may still come: 1 open dead letters, the oldest from" in said
     assert "1 records that the workers have not resolved" in said
     await filled.run("dlq", "discard", "--reason", "done with", "--yes")

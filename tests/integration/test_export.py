@@ -1,7 +1,9 @@
 """Exports of a real index: what is in the files, what moment they are of, and what a second run keeps."""
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -247,7 +249,7 @@ async def test_a_folder_is_not_touched_unless_somebody_says_so(
 
 
 async def test_the_beginning_of_another_export_is_not_gone_on_with(
-    store: PgVectorStore, settings: StoreSettings, folder: Path
+    store: PgVectorStore, settings: StoreSettings, folder: Path, database: str
 ) -> None:
     await fill(store)
     await export(settings, folder, kind=Stopped)
@@ -255,10 +257,30 @@ async def test_the_beginning_of_another_export_is_not_gone_on_with(
         await export(settings, folder, resume=True, dtype="float16")
     with pytest.raises(ConfigurationError, match="another export"):
         await export(settings, folder, Scope("we"), resume=True)
+    connection = await asyncpg.connect(database)
+    await connection.execute("UPDATE docs.about SET created_at = now()")
+    await connection.close()
+    with pytest.raises(ConfigurationError, match="made anew"):
+        await export(settings, folder, resume=True)
     (folder / "else").mkdir()
     (folder / "else" / "file").touch()
     with pytest.raises(ConfigurationError, match="no export to go on with"):
         await export(settings, folder / "else", resume=True)
+
+
+async def test_a_full_disk_is_told_before_anything_is_mapped(
+    store: PgVectorStore, settings: StoreSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*asked: int) -> None:
+        assert asked[1:] == (0, 128 + 7 * 3 * 4)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    await fill(store)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(HeadraceError, match="No space left on device"):
+        await export(settings, folder)
+    monkeypatch.undo()
+    assert (await export(settings, folder, resume=True)).rows == 7
 
 
 async def test_two_exports_do_not_write_to_one_folder(
