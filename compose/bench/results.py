@@ -62,9 +62,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return self.documents + (self.workload is Workload.QUIET)
 
     @property
+    def is_cut(self) -> bool:
+        """Whether documents are cut into several chunks."""
+        return self.sizes in ("mixed", "large")
+
+    @property
     def embedded(self) -> int | None:
         """How many texts the provider is to be sent; None where a document is cut into several."""
-        if self.sizes not in ("fixed", "small"):
+        if self.is_cut:
             return None
         changed = {Workload.UNCHANGED: 0, Workload.CHANGED: -(-self.documents // CHANGED_ONE_IN)}
         return changed.get(self.workload, self.published)
@@ -198,7 +203,7 @@ def ratios_of(medians: Sequence[Run], stages: Sequence[Stage]) -> list[Ratio]:
             of_stages={
                 stage.name: ratio(run.documents_per_s, stage.documents_per_s)
                 for stage in stages
-                if stage.latency_ms in (None, run.case.latency_ms)
+                if stage.latency_ms in (None, run.case.latency_ms) and not run.case.is_cut
             },
         )
         for run in medians

@@ -37,6 +37,10 @@ from schemas.errors import StoreMisconfigured
 from schemas.settings import Settings
 
 
+FEW = 2_000
+"""Documents that the stages are measured with where a run's are cut into many chunks each."""
+
+
 async def measure(plan: Plan, tell: Tell, *, base: Settings | None = None, samples: Path | None = None) -> Report:
     """Measure; *tell* takes lines of progress, *base* names servers to use in place of our own.
 
@@ -76,7 +80,7 @@ def report(
 
 def bare_can(case: Case) -> bool:
     """Say whether the bare loop does the same work: it cuts no texts, knows one tenant, and embeds everything."""
-    return case.sizes in ("fixed", "small") and case.workload in (Workload.LOAD, Workload.UPDATES)
+    return not case.is_cut and case.workload in (Workload.LOAD, Workload.UPDATES)
 
 
 @asynccontextmanager
@@ -99,6 +103,8 @@ class Bench:
     async def stages(self, case: Case, latencies_ms: Sequence[int | None]) -> list[Stage]:
         """Measure each stage alone, with texts of one chunk."""
         case = msgspec.structs.replace(case, workload=Workload.LOAD, rate=None, rows=0)
+        if case.is_cut:
+            case = msgspec.structs.replace(case, documents=FEW, sizes="fixed")
         settings = self.site.settings(case)
         stages = Stages(settings, case)
         async with self.site.topics(settings):

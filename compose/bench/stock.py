@@ -84,7 +84,7 @@ async def stock(case: Case, settings: Settings, fingerprint: Fingerprint, store:
 
 async def _earlier(case: Case) -> AsyncIterator[Sequence[Message]]:
     messages = _of_another_topic(case)
-    size = GROUP if case.sizes in ("fixed", "small") else 1
+    size = 1 if case.is_cut else GROUP
     while group := list(islice(messages, size)):
         yield group
 
