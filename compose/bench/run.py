@@ -36,7 +36,6 @@ from schemas.documents import Document
 from schemas.errors import StoreMisconfigured
 from schemas.settings import Settings
 
-
 FEW = 2_000
 """Documents that the stages are measured with where a run's are cut into many chunks each."""
 
