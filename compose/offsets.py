@@ -82,15 +82,15 @@ class GroupOffsets:
     ) -> None:
         await self._opened.aclose()
 
-    async def facts(self) -> Facts:
-        """Ask Kafka. Raises ConfigurationError where there is no such topic or no such group."""
+    async def facts(self, *, any_group: bool = False) -> Facts:
+        """Ask Kafka. Raises ConfigurationError where there is no such topic or, save *any_group*, no such group."""
         group, topic = self.settings.group, self.settings.kafka.topic
         extents = (await self.view.extents([topic])).get(topic)
         if extents is None:
             raise BrokerMisconfigured(f"the topic {topic} does not exist: correct kafka.topic, or run `headrace init`")
         committed = await self.view.committed(group, topic)
         described = await self.view.group(group, topic)
-        if described.state == UNKNOWN_GROUP and not committed:
+        if described.state == UNKNOWN_GROUP and not (committed or any_group):
             raise ConfigurationError(
                 f"Kafka knows no group {group}: it has no member and has committed nothing; name another by --group"
             )

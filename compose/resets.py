@@ -48,9 +48,12 @@ class Done(msgspec.Struct, frozen=True):
     file: str
 
 
-async def plan_reset(at: GroupOffsets, target: Target, partitions: Collection[int]) -> Plan:
-    """Say what a reset would come to. Raises ConfigurationError for what can not be done."""
-    facts, topic = await at.facts(), at.settings.kafka.topic
+async def plan_reset(at: GroupOffsets, target: Target, partitions: Collection[int], *, any_group: bool = False) -> Plan:
+    """Say what a reset would come to. Raises ConfigurationError for what can not be done.
+
+    A group that Kafka does not know is refused, save *any_group*.
+    """
+    facts, topic = await at.facts(any_group=any_group), at.settings.kafka.topic
     scope = in_scope([one.partition for one in facts.extents], partitions, target, topic)
     at_time: Mapping[int, int | None] = {}
     if target.to is To.TIME:
@@ -79,7 +82,8 @@ async def reset(
     see_that_it_exists(await at.store.about(), at.settings.store.index)
     await plan_reset(at, target, partitions)  # what can not be done sends nobody away
     async with _alone(at, tell, orchestrate=orchestrate):
-        plan = await plan_reset(at, target, partitions)
+        # Kafka forgets a group without commits when its last member leaves.
+        plan = await plan_reset(at, target, partitions, any_group=True)
         number = undo_files.new_number(datetime.now(UTC))
         path = undo_files.write(await _before(at, number, plan.moves), undo_file)
         await at.store.give_orders({reset_of(plan.group, number): plan.to}, _operator())
@@ -97,7 +101,7 @@ async def plan_undo(at: GroupOffsets, file: Path | None) -> tuple[Path, Undo, Pl
     told = (await at.view.cluster_id(), settings.kafka.topic, settings.group, settings.store.index)
     path, undo = undo_files.newest(*told) if file is None else (file, undo_files.read(file))
     undo_files.see_that_it_fits(undo, path, *told)
-    facts = await at.facts()
+    facts = await at.facts(any_group=True)  # Kafka forgets groups that nobody has used for long
     places = {place.partition: place for place in _places(facts, {})}
     moves = []
     for before in undo.partitions:
