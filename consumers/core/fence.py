@@ -68,7 +68,9 @@ def judge(contender: Contender, mark: Mark) -> Verdict:
     """Say whether *contender* may replace the row that carries *mark*."""
     ours, theirs = contender.origin, mark.origin
     same_partition = (ours.topic, ours.partition) == (theirs.topic, theirs.partition)
-    if same_partition and (ours.offset, ours.timestamp) == (theirs.offset, theirs.timestamp):
+    same = same_partition and (ours.offset, ours.timestamp) == (theirs.offset, theirs.timestamp)
+    if same and contender.fence_ts <= mark.fence_ts:
+        # Not where it goes by a later one: behind a clock that ran backwards, when its replay had made the row.
         return Verdict.REDELIVERED
     if contender.version is not None and mark.version is not None and contender.version != mark.version:
         stale = contender.version < mark.version

@@ -78,7 +78,8 @@ CREATE TABLE {index}.staged (
 );
 
 -- The fence: how a candidate stands to the row that is stored. The only SQL that knows; the planner inlines it.
--- 'redelivered' is the same record again, 'stale' may not replace the row, 'newer' may.
+-- 'redelivered' is the same record again, 'stale' may not replace the row, 'newer' may. A record that is read again
+-- behind a clock that ran backwards goes by a later timestamp than its replay, which may have made the row: it is newer.
 CREATE FUNCTION {index}.fence(
     version bigint, topic text, partition integer, "offset" bigint, "timestamp" bigint, log_append_time boolean,
     fence_ts bigint,
@@ -87,6 +88,7 @@ CREATE FUNCTION {index}.fence(
 ) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $fence$
     SELECT CASE
         WHEN topic = row_topic AND partition = row_partition AND "offset" = row_offset AND "timestamp" = row_timestamp
+                AND fence_ts <= row_fence_ts
             THEN 'redelivered'
         WHEN version < row_version THEN 'stale'
         WHEN version > row_version THEN 'newer'

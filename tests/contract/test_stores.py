@@ -161,6 +161,19 @@ class StoreContract:
         await write(store, put("a", "two", origin=at(2, 10, by=CREATED)))
         assert await write(store, put("a", "three", origin=at(9, 50_000, partition=1, by=CREATED))) == [SUPERSEDED]
 
+    async def test_a_record_that_is_read_again_behind_a_clock_that_ran_backwards_holds_what_is_before_it(
+        self, store: Store
+    ) -> None:
+        before = put("a", "before", origin=at(1, 900, by=CREATED))
+        later = put("a", "later", origin=at(2, 100, by=CREATED))
+        await write(store, later)  # as its replay, which knows only its own timestamp
+        read_again = msgspec.structs.replace(later, fence_ts=900)
+        assert await standing(store, read_again) is Standing.UNCHANGED
+        moved = touch("a", "later", origin=later.origin)
+        assert await write(store, msgspec.structs.replace(moved, fence_ts=900)) == [UNCHANGED]
+        assert await standing(store, read_again) is Standing.REDELIVERED
+        assert await write(store, before) == [SUPERSEDED]
+
     async def test_a_timestamp_from_the_future_counts_as_what_the_candidate_says(self, store: Store) -> None:
         await write(store, put("a", "one", origin=at(1, 10**15), fence_ts=1_000))
         assert await write(store, put("a", "two", origin=at(1, 1_001, partition=1))) == [STORED]
