@@ -102,6 +102,7 @@ def _partitions(pipeline: Pipeline) -> list[PartitionStatus]:
             unresolved=tracker.unresolved,
             oldest_unresolved_s=None if tracker.oldest is None else round(now - tracker.oldest, 3),
             blocked=source.unreadable.get(partition),
+            retention_nears=partition in pipeline.retention.at_risk,
         )
         for partition, tracker in sorted(source.trackers.items())
     ]

@@ -68,7 +68,8 @@ class Intake:
             if self._failures:
                 self._failures = 0
                 self._conditions.clear("broker")
-            self._note_unreadable()
+            self._note("record", "; ".join(self._source.unreadable.values()))
+            self._note("membership", self._source.contested)
             if deliveries:
                 self._take(deliveries)
             else:
@@ -125,9 +126,9 @@ class Intake:
         self._conditions.set("broker", state, str(error), time.monotonic(), holds=False)
         await asyncio.sleep(backoff(self._failures, random.random()))  # noqa: S311 - jitter, no secret
 
-    def _note_unreadable(self) -> None:
-        if self._source.unreadable:
-            reason = "; ".join(self._source.unreadable.values())
-            self._conditions.set("record", State.BLOCKED, reason, time.monotonic(), holds=False)
+    def _note(self, part: str, reason: str | None) -> None:
+        """Tell what the source can not mend by itself."""
+        if reason:
+            self._conditions.set(part, State.BLOCKED, reason, time.monotonic(), holds=False)
         else:
-            self._conditions.clear("record")
+            self._conditions.clear(part)

@@ -12,6 +12,7 @@ from consumers.core.chunking import Chunker
 from consumers.core.conditions import Conditions
 from consumers.core.flight import Cause, Flight
 from consumers.core.rate import Backlog, share_of
+from consumers.core.retention import Retention
 from consumers.core.shared import Shared
 from consumers.core.spending import daily_budget, daily_limits
 from consumers.core.standing_orders import ORDERS_EVERY_S, StandingOrders
@@ -27,7 +28,7 @@ from consumers.telemetry.memory import memory_limit, resident_bytes
 from consumers.writing import Writing
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
-from schemas.events import Observer, Revoked
+from schemas.events import Observer, RetentionNears, Revoked
 from schemas.index import DocumentKey, Fingerprint
 from schemas.orders import Allowance
 from schemas.settings import Settings
@@ -39,6 +40,7 @@ LOOK_S = 0.005
 LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
 SHARE_EVERY_S = 5.0
+RETENTION_EVERY_S = 5.0
 LEDGER_EVERY_S = 1.0
 MEMORY_EVERY_S = 1.0
 OTHERS_EVERY_S = 2.0
@@ -76,6 +78,7 @@ class Pipeline:
         self.shared = shared = Shared(budget, Conditions(), observe, daily_budget(settings.provider))
         self.source = source = parts.source
         self._store = parts.store
+        self.retention = Retention()
         self.draining = False
         self.sent_away: str | None = None
         self._settings = settings
@@ -143,6 +146,7 @@ class Pipeline:
         yield "orders", self._follow_orders()
         yield "ledger", self._keep_the_ledger()
         yield "memory", self._watch_memory()
+        yield "retention", self._watch_retention()
         if self.embedding.lane.has_quota:
             yield "share", self._share_the_quota()
         if until_caught_up:
@@ -222,6 +226,24 @@ class Pipeline:
             else:
                 self.shared.conditions.set("memory", State.THROTTLED, reason, time.monotonic(), works=True)
             await asyncio.sleep(MEMORY_EVERY_S)
+
+    async def _watch_retention(self) -> None:
+        """Warn of unread records that the topic is about to lose, until cancelled."""
+        source, retention = self.source, self.retention
+        while True:
+            await asyncio.sleep(RETENTION_EVERY_S)
+            try:
+                extents = await source.log_extents()
+            except (BrokerError, ConfigurationError):
+                continue  # whoever reads the topic tells what is wrong with it
+            trackers = source.trackers
+            retention.keep(frozenset(trackers))
+            for partition, (start, end) in extents.items():
+                if (tracker := trackers.get(partition)) is None:
+                    continue
+                position = tracker.position
+                if retention.look(partition, start=start, position=position, end=end):
+                    self.shared.observe(RetentionNears(partition, start, position, end))
 
     async def _wait(self, seconds: float) -> None:
         """Wait, but no longer than until an operator says that something is mended."""

@@ -158,6 +158,16 @@ class LostToRetention(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionNears(Event):
+    """The topic is about to lose unread records: ``position`` lies near ``start``, and reading does not get away."""
+
+    partition: int
+    start: int
+    position: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Committed(Event):
     """Positions were committed."""
 

@@ -33,7 +33,8 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One assigned partition. ``end`` and ``lag`` are None until the broker has told them.
 
     ``position`` is the next offset to commit, ``oldest_unresolved_s`` the age of the oldest message that holds it,
-    ``blocked`` why this partition alone does not go on.
+    ``blocked`` why this partition alone does not go on; ``retention_nears`` says that the topic is about to lose
+    records of it that are unread.
     """
 
     partition: int
@@ -43,6 +44,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     unresolved: int = 0
     oldest_unresolved_s: float | None = None
     blocked: str | None = None
+    retention_nears: bool = False
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,6 +167,10 @@ def _worker(worker: Status, settings: Settings) -> list[Row]:
     ]
     if worker.group != settings.group:
         rows.append(_row("", f"it works for another group: {readable(worker.group)}", "yellow"))
+    near = [str(one.partition) for one in worker.partitions if one.retention_nears]
+    if near:
+        said = f"retention is about to delete unread records of {'partitions' if near[1:] else 'partition'} "
+        rows.append(_row("", said + ", ".join(near), "bold red"))
     return rows + [_row("", readable(one.blocked), "bold red") for one in worker.partitions if one.blocked]
 
 

@@ -32,6 +32,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
+from consumers.core.membership import Membership
 from consumers.core.positions import Because, Start, commit_metadata
 from consumers.core.tracking import PartitionTracker
 from consumers.kafka.starting import find_starts
@@ -102,6 +103,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self._held_back: set[int] = set()
         self._unreadable_since = 0.0
         self._commit_lock = asyncio.Lock()
+        self._membership = Membership(settings.kafka.instance_id)
 
     def __repr__(self) -> str:
         return f"<Source {self._topic} {sorted(self.trackers)}>"
@@ -194,9 +196,26 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             ends = await self._consumer.end_offsets(self._places(known))
         return {place.partition: end for place, end in ends.items()}
 
+    async def log_extents(self) -> dict[int, tuple[int, int]]:
+        """Ask the broker for the first offset and the end of each of our partitions; nothing is fetched in a pause."""
+        places = self._places(self.trackers)
+        if not places:
+            return {}
+        with broker_errors(f"reading the extent of {self._topic}"):
+            starts = await self._consumer.beginning_offsets(places)
+            ends = await self._consumer.end_offsets(places)
+        return {place.partition: (starts[place], ends[place]) for place in places}
+
+    @property
+    def contested(self) -> str | None:
+        """Why our static id seems to be another process's as well, in words."""
+        return self._membership.contested(time.monotonic())
+
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Drain and commit what can be, then give every partition up: the assignor is eager."""
-        del revoked
+        # The client has forgotten its generation where the group did not know it any more.
+        if set(revoked) and self._consumer._coordinator.generation < 0:  # noqa: SLF001 - not public
+            self._membership.lost(time.monotonic())
         await self._give_up()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:

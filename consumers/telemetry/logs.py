@@ -29,6 +29,7 @@ LEVELS: dict[type[Event], tuple[int, str]] = {
     events.CommitRefused: (logging.WARNING, "commit refused"),
     events.Rewound: (logging.WARNING, "rewound to what the database knows"),
     events.LostToRetention: (logging.ERROR, "lost to retention"),
+    events.RetentionNears: (logging.WARNING, "retention nears unread records"),
     events.OddInput: (logging.DEBUG, "odd input"),
     events.Polled: (logging.DEBUG, "polled"),
     events.LookedUp: (logging.DEBUG, "looked up"),

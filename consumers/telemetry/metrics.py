@@ -86,6 +86,9 @@ METRICS = (
     Metric(
         "headrace_messages_lost_to_retention", "counter", "", "Messages deleted from the topic before they were read."
     ),
+    Metric(
+        "headrace_retention_nears", "gauge", "", "1 where the topic is about to lose unread records.", ("partition",)
+    ),
     Metric("headrace_polls_failed", "counter", "", "Polls that raised.", ("error",)),
     Metric("headrace_state", "gauge", "", "1 for the state the worker is in.", ("state",)),
     Metric("headrace_lag", "gauge", "", "End offset minus position.", ("partition",)),
@@ -105,6 +108,9 @@ GAUGES: dict[str, Callable[[Status], Samples]] = {
     "headrace_messages_unresolved": lambda s: [(p.unresolved, {"partition": str(p.partition)}) for p in s.partitions],
     "headrace_oldest_unresolved": lambda s: [
         (p.oldest_unresolved_s or 0.0, {"partition": str(p.partition)}) for p in s.partitions
+    ],
+    "headrace_retention_nears": lambda s: [
+        (float(p.retention_nears), {"partition": str(p.partition)}) for p in s.partitions
     ],
     "headrace_documents_in_flight": lambda s: [(s.in_flight.documents, {})],
     "headrace_in_flight": lambda s: [(s.in_flight.bytes, {})],
