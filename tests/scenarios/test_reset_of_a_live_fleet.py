@@ -8,7 +8,12 @@ Fault: `headrace offsets reset --execute` in mid-load.
 
 from pathlib import Path
 
+import pytest
+
+from consumers.kafka.admin import Commit
+from consumers.kafka.offsets import delete_offsets, write_offsets
 from consumers.stores.pgvector import PgVectorStore
+from schemas.errors import GroupIsLive
 from schemas.orders import NO, leave_of
 from tests.scenarios.harness import Harness, document
 from tests.scenarios.resets import Operator
@@ -51,11 +56,17 @@ async def test_a_live_group_is_refused_and_an_orchestrated_one_read_again(harnes
 async def test_members_that_are_no_workers_are_sent_nowhere(harness: Harness, folder: Path) -> None:
     await harness.publish(document(n) for n in range(5))
     await harness.catch_up()
-    before = await harness.log.commits()
+    before, settings = await harness.log.commits(), harness.settings()
     async with harness.log.member():
         refused = await Operator(harness, folder).run(
             "offsets", "reset", "--to", "earliest", "--execute", "--orchestrate"
         )
+        # Whoever joins behind that look is seen by Kafka itself.
+        place = settings.kafka, settings.group, settings.kafka.topic
+        with pytest.raises(GroupIsLive):
+            await write_offsets(*place, {0: Commit(0, "")})
+        with pytest.raises(GroupIsLive):
+            await delete_offsets(*place, [0])
     assert (refused.code, refused.out) == (1, "")
     assert "not all members" in refused.err
     assert await harness.log.commits() == before
