@@ -38,7 +38,7 @@ performance: .venv/demo-ready ## measure everything, in a quarter of an hour, an
 	@.venv/bin/headrace bench --write docs/performance.md $(ARGS)
 
 faults: .venv/dev-ready ## break every part on purpose and write what it cost into docs/faults.md
-	@report=$$(mktemp) && trap 'rm -f "$$report"' EXIT && export HEADRACE_FAULT_MATRIX="$$report" && \
+	@report=$$(mktemp) && trap 'rm -f "$$report"' EXIT && export HEADRACE_TEST_FAULT_MATRIX="$$report" && \
 	  HEADRACE_TEST_STACK=$(STACK) .venv/bin/python -m pytest $$(.venv/bin/python -m tests.scenarios.matrix --files) $(ARGS) && \
 	  .venv/bin/python -m tests.scenarios.matrix "$$report"
 

@@ -16,8 +16,10 @@ from schemas.errors import ConfigurationError
 from schemas.settings import Section, Settings
 
 PREFIX = "HEADRACE_"
-OTHER_VARIABLES = ("HEADRACE_CACHE", "HEADRACE_CONFIG", "HEADRACE_STATE", "HEADRACE_TEST_STACK")
+OTHER_VARIABLES = ("HEADRACE_CACHE", "HEADRACE_CONFIG", "HEADRACE_STATE")
 """Variables that are read elsewhere, and are no settings."""
+OF_TESTS = "HEADRACE_TEST_"
+"""So begin the names of variables that the tests read."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def from_environment(environ: Mapping[str, str], problems: list[str]) -> Layer:
     """Read the variables. An empty one counts as unset: compose files write them so."""
     known = {variable(name): name for name in fields()}
     for key, value in environ.items():
-        if not key.startswith(PREFIX) or key in OTHER_VARIABLES:
+        if not key.startswith(PREFIX) or key in OTHER_VARIABLES or key.startswith(OF_TESTS):
             continue
         if key not in known:
             problems.append(f"{key}: there is no such setting{nearest(key, [*known, *OTHER_VARIABLES])}")

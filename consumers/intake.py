@@ -59,7 +59,7 @@ class Intake:
         while True:
             await self._wait_for_room()
             try:
-                deliveries = await self._source.poll(self._budget.room)
+                deliveries = await self._source.poll(self._budget.room, self._budget.room_bytes)
             except IndexMismatch:
                 raise
             except (BrokerError, StoreError, ConfigurationError) as error:

@@ -22,13 +22,8 @@ from tests.stack.readiness import get_ready
 from tests.stack.topics import Topics
 
 CHOICE = "HEADRACE_TEST_STACK"
-KEPT = (
-    CHOICE,
-    "HEADRACE_CACHE",
-    "HEADRACE_FAULT_MATRIX",
-    "HEADRACE_FENCE_PROGRAMS",
-    "HEADRACE_SIMULATION_SEEDS",
-)
+KEPT = ("HEADRACE_CACHE", "HEADRACE_TEST_")
+"""So begin the variables that a test session leaves as they are."""
 START_WITHIN_S = 150.0
 STOP_WITHIN_S = 60.0
 
@@ -43,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         config.stash[_own_folder] = Path(tempfile.mkdtemp(prefix="headrace-"))
         config.option.basetemp = str(config.stash[_own_folder] / "t")
-    for name in [name for name in os.environ if name.startswith("HEADRACE_") and name not in KEPT]:
+    for name in [name for name in os.environ if name.startswith("HEADRACE_") and not name.startswith(KEPT)]:
         del os.environ[name]
     os.environ["HEADRACE_STATE"] = f"{config.option.basetemp}/no-stack-runs-here"
     mark_session()

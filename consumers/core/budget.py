@@ -45,6 +45,11 @@ class InFlightBudget:
         """How many more documents may be polled at once; at least 1, so that one is always admitted."""
         return max(1, self.max_documents - self.documents)
 
+    @property
+    def room_bytes(self) -> int:
+        """How many more bytes may be polled before the next look at the budget; at least 1."""
+        return max(1, self.max_size - self.size)
+
     def is_full(self) -> bool:
         """Say whether intake must wait: above the budget until below half of it."""
         if self._full:

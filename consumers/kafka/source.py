@@ -45,6 +45,7 @@ from schemas.settings import Settings
 
 POLL_MS = 250
 MAX_RECORDS = 1000
+MAX_SINGLY_BYTES = 64 * 1024 * 1024
 ONE_BY_ONE_MS = 300
 UNREADABLE_AGAIN_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -132,9 +133,10 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         if self._consumer is not None:
             await _stop(self._consumer)
 
-    async def poll(self, max_records: int = MAX_RECORDS) -> list[Delivery]:
+    async def poll(self, max_records: int = MAX_RECORDS, max_bytes: int = MAX_SINGLY_BYTES) -> list[Delivery]:
         """Return what came, tracked; an empty list after a while without any.
 
+        *max_bytes* ends a reading record by record once so much came; a fetch is bounded by the client's own options.
         Raises BrokerUnavailable, BrokerMisconfigured or an error of the store that keeps our positions; the next poll
         goes on where this one would have.
         """
@@ -143,11 +145,13 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         try:
             got = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=min(max_records, MAX_RECORDS))
         except Exception as error:  # noqa: BLE001 - aiokafka raises what a broken record makes its parser raise
-            return await self._recover(error, max_records)
+            return await self._recover(error, max_records, max_bytes)
         deliveries = self._deliver(got) if self._due is None else []
         await self._advance()
         if self.unreadable and time.monotonic() - self._unreadable_since > UNREADABLE_AGAIN_S:
-            deliveries += await self._one_by_one(tuple(self.unreadable), max_records)
+            deliveries += await self._one_by_one(
+                tuple(self.unreadable), max_records, max_bytes - sum(map(_size, deliveries))
+            )
         return _live(deliveries)
 
     def pause(self) -> None:
@@ -294,7 +298,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             if end is not None and end >= 0:
                 self.ends[partition] = max(end, tracker.expected)
 
-    async def _recover(self, error: Exception, most: int) -> list[Delivery]:
+    async def _recover(self, error: Exception, most: int, max_bytes: int) -> list[Delivery]:
         """Put every partition back to what its tracker expects, and find out what is wrong."""
         self._seek_back(self.trackers)
         if isinstance(error, NoOffsetForPartitionError):
@@ -307,7 +311,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             return []
         if isinstance(error, FOREIGN) and not isinstance(error, UNREADABLE):
             raise translated(error, f"reading {self._topic}") from error
-        return _live(await self._one_by_one(tuple(self.trackers), most))
+        return _live(await self._one_by_one(tuple(self.trackers), most, max_bytes))
 
     def _seek_back(self, partitions: Iterable[int]) -> None:
         for partition in partitions:
@@ -315,23 +319,27 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             if tracker is not None and place in self._consumer.assignment():
                 self._consumer.seek(place, tracker.expected)
 
-    async def _one_by_one(self, partitions: tuple[int, ...], most: int) -> list[Delivery]:
+    async def _one_by_one(self, partitions: tuple[int, ...], most: int, max_bytes: int) -> list[Delivery]:
         """Read partitions singly, record by record up to one that can not be read: that partition waits there.
 
-        At most *most* records in all; what is left is for the next poll, as is everything while the intake is paused.
+        At most *most* records in all, and none once *max_bytes* came; what is left is for the next poll, as is
+        everything while the intake is paused.
         """
         deliveries: list[Delivery] = []
+        left = max_bytes
         for partition in partitions:
-            if self._paused or partition in self._held_back or len(deliveries) >= most:
+            if self._paused or partition in self._held_back or len(deliveries) >= most or left <= 0:
                 continue
             place = TopicPartition(self._topic, partition)
             try:
                 self._consumer.resume(place)
-                while len(deliveries) < most and self._due is None:
+                while len(deliveries) < most and left > 0 and self._due is None:
                     got = await self._consumer.getmany(place, timeout_ms=ONE_BY_ONE_MS, max_records=1)
                     if not got:
                         break
-                    deliveries += self._deliver(got)
+                    delivered = self._deliver(got)
+                    deliveries += delivered
+                    left -= sum(map(_size, delivered))
                 self.unreadable.pop(partition, None)
             except IllegalStateError:
                 break  # given up meanwhile
@@ -420,6 +428,10 @@ def _message(record: ConsumerRecord) -> Message:
         record.value,
         record.headers,
     )
+
+
+def _size(delivery: Delivery) -> int:
+    return sum(message.size for message in delivery.messages)
 
 
 def _live(deliveries: list[Delivery]) -> list[Delivery]:

@@ -13,7 +13,8 @@ Not promised, and so not played: a replay of what was never stored wins over a l
 clock ran backwards between the two, and reading began anew between them; records of a topic that was made anew on
 producers' clocks win over later ones with lower offsets.
 
-HEADRACE_FENCE_PROGRAMS sets how many programs are run, drawn anew each time; without it 1,000 are, always the same.
+HEADRACE_TEST_FENCE_PROGRAMS sets how many programs are run, drawn anew each time; without it 1,000 are, the same each
+time.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ from tests.contract.changes import FINGERPRINT, vector
 from tests.integration.fence_model import APPENDED, WORLDS, Model, Published, Row, Versions, World
 from tests.integration.fence_workers import PLACES, Reader, Topic, as_replay, forged
 
-ASKED = os.environ.get("HEADRACE_FENCE_PROGRAMS")
+ASKED = os.environ.get("HEADRACE_TEST_FENCE_PROGRAMS")
 PROGRAMS = int(ASKED or 1000)
 FOUND_WITHIN = 1000
 WRONG = "these are not the rows of the right records"

@@ -8,7 +8,7 @@ import msgspec
 from tests.scenarios.harness import Harness
 from tests.scenarios.index import TABLES
 
-ASKED_BY = "HEADRACE_FAULT_MATRIX"
+ASKED_BY = "HEADRACE_TEST_FAULT_MATRIX"
 """Names the file that each scenario adds a line to."""
 ORPHANS = f"""
 SELECT 1 FROM {TABLES}.chunks LEFT JOIN {TABLES}.documents ON documents.tenant = chunks.tenant AND id = document_id

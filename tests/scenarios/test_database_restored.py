@@ -2,16 +2,25 @@
 
 Invariant: the worker rewinds to what the database knows; nothing is lost, and what the database still holds is neither
 paid for nor written again.
-Fault: a copy of the database is made, work goes on and is committed, and then the copy takes the database's place.
+Fault: a copy of the database is made, work goes on and is committed, and then the copy takes the database's place;
+once a copy made by the server, once one of its files.
 """
 
+import shutil
+import subprocess
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
 
 from compose.embedded.endpoints import Endpoints
+from compose.embedded.stack import Stack
 from schemas.documents import Deletion
+from tests.scenarios.faults import report
 from tests.scenarios.harness import Harness, document
+
+BEFORE, MORE, CHANGED = 1_000, 10_000, 100
 
 
 async def test_what_the_database_has_forgotten_is_read_again(harness: Harness, stack: Endpoints, database: str) -> None:
@@ -42,3 +51,49 @@ async def test_what_the_database_has_forgotten_is_read_again(harness: Harness, s
     now = await harness.index.chunk_places()
     kept = {key: place for key, place in rows.items() if key[1] not in {f"doc-{n}" for n in [*range(10), 39]}}
     assert {key: now[key] for key in kept} == kept
+
+
+async def test_a_server_put_back_from_its_files_pays_for_what_came_since_alone(
+    tmp_path_factory: pytest.TempPathFactory, folder: Path
+) -> None:
+    async with Stack(tmp_path_factory.mktemp("stack"), parts=frozenset({"kafka", "postgres"})) as stack:
+        at = stack.endpoints
+        async with Harness(at.bootstrap_servers, at.dsn, "", folder) as harness:
+            await _put_back_from_files(harness, stack)
+            await report("test_database_restored", harness)
+
+
+async def _put_back_from_files(harness: Harness, stack: Stack) -> None:
+    data, copy = stack.postgres._data, stack.postgres.folder / "copy"
+    await harness.publish(document(n) for n in range(BEFORE))
+    await harness.catch_up(provider__max_items=256)
+    rows = await harness.index.chunk_places()
+    await stack.postgres.stop()
+    _copy(data, copy)
+    await stack.postgres.start()
+
+    await harness.publish(document(n) for n in range(BEFORE, BEFORE + MORE))
+    await harness.publish([*(document(n, "changed") for n in range(CHANGED)), Deletion("default", "doc-999")])
+    await harness.catch_up(provider__max_items=256)
+    await harness.assert_nothing_lost()
+    assert (await harness.provider.stats()).paid == BEFORE + MORE + CHANGED
+
+    await stack.postgres.stop()
+    shutil.rmtree(data)
+    copy.rename(data)
+    await stack.postgres.start()
+    assert await harness.index.chunk_places() == rows
+
+    harness.mended()
+    await harness.catch_up(provider__max_items=256)
+    await harness.assert_nothing_lost()
+    assert len(await harness.embedded_again()) == MORE + CHANGED
+    assert (await harness.provider.stats()).paid == BEFORE + 2 * (MORE + CHANGED)
+    now = await harness.index.chunk_places()
+    kept = {key: place for key, place in rows.items() if key[1] not in {f"doc-{n}" for n in [*range(CHANGED), 999]}}
+    assert {key: now[key] for key in kept} == kept
+
+
+def _copy(data: Path, to: Path) -> None:
+    """Copy the files of a server that is stopped, with their owners."""
+    subprocess.run(["cp", "-a", str(data), str(to)], check=True, timeout=60)  # noqa: S603, S607 - our own paths

@@ -1,8 +1,10 @@
 """One simulation from its seed to its verdict."""
 
 import asyncio
+import logging
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from unittest.mock import patch
@@ -236,6 +238,7 @@ def simulate(seed: int, *, loud: bool = False) -> Verdict:
     """Run one seed and say what was wrong."""
     drawn = plan(seed)
     with ExitStack() as opened:
+        opened.enter_context(_quiet(logging.getLogger("aiokafka")))
         loop = opened.enter_context(simulated(seed, drawn.disorder, MAX_STEPS))
         simulation = Simulation(drawn, loop, loud=loud)
         world = simulation.world
@@ -264,6 +267,16 @@ def simulate_all(first: int, end: int) -> tuple[list[Verdict], Counter[str]]:
         if verdict.wrong is not None:
             wrong.append(verdict)
     return wrong, met
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _innermost(error: BaseException) -> BaseException:

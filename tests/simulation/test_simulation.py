@@ -4,7 +4,7 @@ Real: Pipeline, Intake, Embedding, Writing, Settling, Source, every decision in 
 (``consumers/kafka/memory.py``), store, provider, dead-letter topic. Virtual: the clock, and who runs next. What is
 checked stands in ``truth.py``, what is planted to see that it is checked in ``planted.py``.
 
-``python -m tests.simulation SEED`` shows a seed step by step. HEADRACE_SIMULATION_SEEDS sets how many are run.
+``python -m tests.simulation SEED`` shows a seed step by step. HEADRACE_TEST_SEEDS sets how many are run.
 """
 
 import os
@@ -19,7 +19,7 @@ from tests.simulation.plan import FAULTS, OUTAGES
 from tests.simulation.planted import BUGS, planted
 from tests.simulation.run import simulate
 
-SEEDS = int(os.environ.get("HEADRACE_SIMULATION_SEEDS", "1000"))
+SEEDS = int(os.environ.get("HEADRACE_TEST_SEEDS", "1000"))
 ENOUGH_TO_MEET_ALL = 500
 FOUND_WITHIN = 1000
 ROOT = Path(__file__).parents[2]

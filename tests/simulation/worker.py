@@ -1,7 +1,6 @@
 """One worker: the real pipeline, put together as ``compose/service.py`` does it, on ports to the world."""
 
 import asyncio
-import logging
 
 from compose.service import fingerprint_of, letter_writer
 from consumers.core.chunking import Chunker
@@ -15,7 +14,6 @@ from tests.simulation.plan import CHUNK_TOKENS
 from tests.simulation.ports import LettersPort, ProviderPort, StorePort
 from tests.simulation.world import World
 
-logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 _chunker = Chunker(ChunkingSettings(max_tokens=CHUNK_TOKENS))
 
 

@@ -43,6 +43,8 @@ def test_a_poll_may_always_bring_one() -> None:
     budget = InFlightBudget(10, 1)
     budget.take(1)
     assert budget.room == 1
+    budget.take(20)
+    assert budget.room_bytes == 1
 
 
 def test_clearing_says_how_many_were_abandoned() -> None:

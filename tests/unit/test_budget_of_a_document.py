@@ -31,8 +31,9 @@ class OnePoll(Source):
         super().__init__(Settings(), "digest", Ledger(positions, forget, has_documents), lambda _: None)
         self._deliveries = [[Delivery(PartitionTracker(0, 0), [message])]]
 
-    async def poll(self, max_records: int = 1) -> list[Delivery]:
-        assert max_records
+    async def poll(self, max_records: int = 1, max_bytes: int = 1) -> list[Delivery]:
+        assert max_records > 0
+        assert max_bytes > 0
         if not self._deliveries:
             await asyncio.Event().wait()
         return self._deliveries.pop()

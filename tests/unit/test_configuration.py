@@ -90,7 +90,7 @@ def test_values_of_variables_are_read_as_their_type() -> None:
     assert settings.provider.rpm is None, "an empty variable counts as unset"
 
 
-@pytest.mark.parametrize("other", ["HEADRACE_STATE", "HEADRACE_TEST_STACK", "HEADRACE_CACHE", "PATH", "headrace_x"])
+@pytest.mark.parametrize("other", ["HEADRACE_STATE", "HEADRACE_TEST_SEEDS", "HEADRACE_CACHE", "PATH", "headrace_x"])
 def test_variables_of_others_are_left_alone(other: str) -> None:
     assert loaded(environ={other: "x"}).settings == Settings()
 
