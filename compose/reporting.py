@@ -12,7 +12,7 @@ from consumers.telemetry.tally import Tally
 from schemas import __version__
 from schemas.dead_letters import iso
 from schemas.events import Lag, Observer, StateChanged
-from schemas.status import InFlight, PartitionStatus, State, Status
+from schemas.status import InFlight, Limits, PartitionStatus, State, Status
 
 
 class Reporter:
@@ -37,8 +37,6 @@ class Reporter:
             self._state, self._since = state, iso(time.time())
             self._observe(StateChanged(state.value, reason))
         settings, pipeline = self._worker.settings, self._worker.pipeline
-        budget = None if pipeline is None else pipeline.shared.budget
-        calls = 0 if pipeline is None else pipeline.embedding.calls
         return Status(
             state=state,
             reason=reason,
@@ -49,9 +47,8 @@ class Reporter:
             instance=self.instance,
             topic=settings.kafka.topic,
             partitions=() if pipeline is None else tuple(_partitions(pipeline)),
-            in_flight=InFlight()
-            if budget is None
-            else InFlight(documents=budget.documents, bytes=budget.size, calls=calls),
+            in_flight=InFlight() if pipeline is None else _in_flight(pipeline),
+            limits=Limits() if pipeline is None else _limits(pipeline),
             totals=self._tally.totals(),
             rates=self._tally.rates(),
         )
@@ -106,3 +103,17 @@ def _partitions(pipeline: Pipeline) -> list[PartitionStatus]:
         )
         for partition, tracker in sorted(source.trackers.items())
     ]
+
+
+def _in_flight(pipeline: Pipeline) -> InFlight:
+    budget = pipeline.shared.budget
+    return InFlight(documents=budget.documents, bytes=budget.size, calls=pipeline.embedding.calls)
+
+
+def _limits(pipeline: Pipeline) -> Limits:
+    writing = pipeline.writing
+    return Limits(
+        calls=pipeline.embedding.lane.concurrency.limit,
+        transactions=writing.writers.count,
+        group_rows=writing.group_size.rows,
+    )

@@ -34,8 +34,6 @@ from schemas.orders import Allowance
 from schemas.settings import Settings
 from schemas.status import State
 
-WRITERS = 2
-"""Transactions at once: one is prepared while the other waits for the disk; more is slower, not faster."""
 LOOK_S = 0.005
 LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
@@ -139,8 +137,7 @@ class Pipeline:
         yield "look-up", self.writing.look_up()
         yield "embedding", self.embedding.run()
         yield "lane", self.embedding.lane.watch()
-        for n in range(WRITERS):
-            yield f"writing-{n}", self.writing.write()
+        yield "writing", self.writing.write()
         yield "dead-letters", self.settling.send_dead_letters()
         yield "commit", self.settling.commit_at_intervals()
         yield "orders", self._follow_orders()

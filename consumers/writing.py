@@ -10,6 +10,7 @@ from typing import TypeVar
 from consumers.core.blame import Act, History, Policy, judge
 from consumers.core.fair import FairQueue
 from consumers.core.flight import Cause, Flight
+from consumers.core.groups import GroupSize, Writers
 from consumers.core.shared import Shared
 from consumers.stores.protocol import Store
 from schemas.documents import Deletion
@@ -63,7 +64,12 @@ class Writing:
         self._pending: deque[Pending] = deque()
         self._something_arrived = asyncio.Event()
         self._something_pending = asyncio.Event()
+        self._free = asyncio.Event()
         self._busy = 0
+        self._writing = 0
+        self.group_size = GroupSize()
+        # One connection is left for what is asked meanwhile.
+        self.writers = Writers(max(1, store.connections - 1), time.monotonic())
 
     @property
     def idle(self) -> bool:
@@ -137,35 +143,45 @@ class Writing:
             await self._embed(absent, {})
 
     async def write(self) -> None:
-        """Write group after group until cancelled; several may run at once."""
-        while True:
-            await self._something_pending.wait()
-            group = list(self._group())
-            if not self._pending:
-                self._something_pending.clear()
-            self._busy += 1
-            try:
-                await self._write(group)
-            finally:
-                self._busy -= 1
+        """Write group after group until cancelled, as many at once as the database is fast with."""
+        async with asyncio.TaskGroup() as groups:
+            while True:
+                await self._something_pending.wait()
+                while self._writing >= self.writers.count:
+                    self._free.clear()
+                    await self._free.wait()
+                group = list(self._group())
+                if not self._pending:
+                    self._something_pending.clear()
+                if group:
+                    self._busy += 1
+                    self._writing += 1
+                    groups.create_task(self._write_one(group))
+
+    async def _write_one(self, group: list[Pending]) -> None:
+        try:
+            await self._write(group)
+        finally:
+            self._busy -= 1
+            self._writing -= 1
+            self._free.set()
 
     def _group(self) -> Iterable[Pending]:
-        size = count = 0
-        while self._pending and count < MAX_GROUP and size < MAX_GROUP_BYTES:
+        size = count = rows = 0
+        while self._pending and count < MAX_GROUP and size < MAX_GROUP_BYTES and rows < self.group_size.rows:
             flight, change = self._pending.popleft()
             if flight.live:
                 count += 1
+                rows += 1 + len(change.chunks)
                 # A huge document fills a group by itself: others are not to wait for it.
                 size += MAX_GROUP_BYTES if flight.is_huge else flight.weight
                 yield flight, change
 
     async def _write(self, group: list[Pending]) -> None:
-        if not group:
-            return
         began = time.monotonic()
         changes = [change for _, change in group]
         try:
-            outcomes = await self._persist(lambda: self._store.write(changes), len(group))
+            outcomes = await self._persist(lambda: self._timed(changes), len(group))
         except RowRejected as error:
             await self._triage(group, error)
             return
@@ -176,6 +192,18 @@ class Writing:
         for outcome, flights in by_outcome.items():
             self._resolve(flights, outcome)
         self.arrive(again)
+
+    async def _timed(self, changes: Sequence[Change]) -> list[Outcome]:
+        began = time.monotonic()
+        outcomes = await self._store.write(changes)
+        now = time.monotonic()
+        rows = len(changes) + sum([len(change.chunks) for change in changes])
+        self.group_size.wrote(rows, now - began)
+        if self._pending:
+            self.writers.wrote(rows, now)
+        else:
+            self.writers.starved(now)
+        return outcomes
 
     async def _triage(self, group: list[Pending], error: RowRejected) -> None:
         """Split a group with a row that the database refuses, down to that row; its neighbours are stored."""

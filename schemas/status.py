@@ -55,6 +55,17 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True):
     calls: int = 0
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker allows itself at the moment, by what it has measured.
+
+    ``calls`` and ``transactions`` run at once, and about ``group_rows`` rows are written by one transaction.
+    """
+
+    calls: int = 0
+    transactions: int = 0
+    group_rows: int = 0
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker has done since it started. ``tokens`` is what the provider billed."""
 
@@ -106,5 +117,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     partitions: tuple[PartitionStatus, ...] = ()
     in_flight: InFlight = InFlight()
+    limits: Limits = Limits()
     totals: Totals = Totals()
     rates: Rates = Rates()

@@ -32,6 +32,8 @@ _STAGED_FOR = timedelta(days=7)
 class MemoryStore:
     """An index in memory."""
 
+    connections = 4
+
     def __init__(self, fingerprint: Fingerprint | None = None, *, force_before: datetime | None = None) -> None:
         """Begin empty; what was embedded before *force_before*, which may be set anew, counts as absent."""
         self.force_before = force_before

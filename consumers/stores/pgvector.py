@@ -61,6 +61,11 @@ class PgVectorStore:
         with translated():
             await self._connections.aclose()
 
+    @property
+    def connections(self) -> int:
+        """The most connections that are opened."""
+        return self._settings.pool_size
+
     async def create(self, fingerprint: Fingerprint) -> list[str]:
         """Make the index where it is missing and return what was done, in words; nothing if it was all there.
 

@@ -18,6 +18,10 @@ class Store(Protocol):
     (an operator has to act); no other exception leaves but CancelledError.
     """
 
+    @property
+    def connections(self) -> int:
+        """How many requests may be answered at once; at least 1."""
+
     async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
         """Say how each document stands to what is stored; entry i is candidate i's. Advice: the write decides."""
 

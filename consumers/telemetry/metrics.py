@@ -98,6 +98,9 @@ METRICS = (
     Metric("headrace_documents_in_flight", "gauge", "", "Documents held in memory."),
     Metric("headrace_in_flight", "gauge", "By", "Bytes held in memory, as the budget counts them."),
     Metric("headrace_calls_in_flight", "gauge", "", "Calls waited for."),
+    Metric("headrace_calls_limit", "gauge", "", "Calls that the worker allows itself at once."),
+    Metric("headrace_transactions_limit", "gauge", "", "Transactions that the worker allows itself at once."),
+    Metric("headrace_group_rows_limit", "gauge", "", "Rows that the worker gives one transaction."),
 )
 
 Samples = Iterable[tuple[float, Mapping[str, str]]]
@@ -115,6 +118,9 @@ GAUGES: dict[str, Callable[[Status], Samples]] = {
     "headrace_documents_in_flight": lambda s: [(s.in_flight.documents, {})],
     "headrace_in_flight": lambda s: [(s.in_flight.bytes, {})],
     "headrace_calls_in_flight": lambda s: [(s.in_flight.calls, {})],
+    "headrace_calls_limit": lambda s: [(s.limits.calls, {})],
+    "headrace_transactions_limit": lambda s: [(s.limits.transactions, {})],
+    "headrace_group_rows_limit": lambda s: [(s.limits.group_rows, {})],
 }
 
 
