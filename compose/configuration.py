@@ -176,8 +176,6 @@ def _twice(given: Mapping[str, Given]) -> Iterator[str]:
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     kafka, chunking = settings.kafka, settings.chunking
-    if settings.provider.on_deadline != "wait":
-        yield f"provider.on_deadline = {settings.provider.on_deadline}: not built yet, a late document is waited for"
     if settings.provider.money_per_day is not None and not settings.provider.price_per_million_tokens:
         yield "provider.money_per_day needs provider.price_per_million_tokens"
     if chunking.overlap >= chunking.max_tokens:

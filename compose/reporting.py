@@ -46,6 +46,7 @@ class Reporter:
             group=settings.group,
             instance=self.instance,
             topic=settings.kafka.topic,
+            deadline_s=settings.provider.deadline_s,
             partitions=() if pipeline is None else tuple(_partitions(pipeline)),
             in_flight=InFlight() if pipeline is None else _in_flight(pipeline),
             limits=Limits() if pipeline is None else _limits(pipeline),
@@ -98,6 +99,7 @@ def _partitions(pipeline: Pipeline) -> list[PartitionStatus]:
             lag=None if partition not in source.ends else max(0, source.ends[partition] - tracker.position),
             unresolved=tracker.unresolved,
             oldest_unresolved_s=None if tracker.oldest is None else round(now - tracker.oldest, 3),
+            late=pipeline.deadlines.late.get(partition, 0),
             blocked=source.unreadable.get(partition),
             retention_nears=partition in pipeline.retention.at_risk,
         )

@@ -3,15 +3,17 @@
 import asyncio
 import random
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import Protocol
 
 from consumers.core.batching import Batch, Batcher, ClosedBy, Gathered, halves, size_of, tokens_of
 from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
+from consumers.core.deadlines import cause
 from consumers.core.flight import Cause, Flight, is_huge
 from consumers.core.learned import LearnedLimits
 from consumers.core.shared import Shared
@@ -76,6 +78,7 @@ class Embedding:
         self._condemn = condemn
         self._learned = LearnedLimits(limits_of(settings))
         self._batcher: Batcher[Place] = Batcher(self._learned.limits)
+        self._settings = settings
         self._policy = Policy(settings.max_attempts, settings.min_blame_s)
         self._ready: deque[Batch[Place]] = deque()
         self._work = asyncio.Event()
@@ -84,6 +87,8 @@ class Embedding:
         self._released.set()
         self._holding = asyncio.Event()
         self._troubled: set[int] = set()
+        self._waiting: dict[int, tuple[Batch[Place], int]] = {}
+        """Batches that wait to be sent, each with its failures so far."""
 
     @property
     def calls(self) -> int:
@@ -106,6 +111,30 @@ class Embedding:
         """Forget what waits to be sent: its partitions were given up."""
         self._batcher.clear()
         self._ready.clear()
+
+    def give_up(self, before: float, most: int) -> None:
+        """Condemn at *most* so many documents that wait for the provider and were polled *before* a time.
+
+        Those of which a text is on its way in a call are left alone: its vector is paid for.
+        """
+        late = self._late(before)
+        now, said = time.monotonic(), self._conditions.reason("provider")
+        for flight, failures in islice(late.items(), most):
+            self._condemn(flight, cause(now - flight.received, self._settings, failures, said))
+        if late:
+            self._batcher.keep(lambda place: place[0].live)
+
+    def _late(self, before: float) -> dict[Flight, int]:
+        """Return documents that were polled *before* a time and of which nothing is under way, with their failures."""
+        tried = [(flight, failed) for batch, failed in self._waiting.values() for flight in _flights(batch)]
+        untried = chain(map(_first, self._batcher.items()), *map(_flights, self._ready))
+        places, failures = Counter[Flight](), dict[Flight, int]()
+        for flight, failed in chain(tried, zip(untried, repeat(0))):
+            if flight.received <= before and flight.live:
+                places[flight] += 1
+                failures[flight] = max(failed, failures.get(flight, 0))
+        # Each missing vector is waited for in one place: where they are not all here, some are in a call.
+        return {flight: failed for flight, failed in failures.items() if places[flight] == flight.missing}
 
     async def submit(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
         """Split documents and gather their chunks; a text that is *stored* for the same document is not sent."""
@@ -171,10 +200,12 @@ class Embedding:
                 await self._slots.acquire()
                 await self._released.wait()
                 batch = await self._next_batch()
+                self._waiting[id(batch)] = batch, 0
                 await self.lane.turn(batch.tokens)
                 if self._learned.allows(len(batch.texts), batch.tokens, batch.size):
                     calls.create_task(self._travel(batch))
                 else:
+                    del self._waiting[id(batch)]
                     self.lane.give_back(batch.tokens)
                     self._halve(batch.texts)
                     self._slots.release()
@@ -198,6 +229,7 @@ class Embedding:
         finally:
             self._slots.release()
             self._work.set()
+            self._waiting.pop(id(batch), None)
             self._troubled.discard(id(batch))
             if not self._troubled:
                 self._conditions.clear("provider")
@@ -206,6 +238,7 @@ class Embedding:
         """Send a batch, whose turn it is, as often as it takes."""
         history = History(size=len(batch.texts), failures=0)
         while True:
+            self._waiting.pop(id(batch), None)
             texts = _wanted(batch.texts)
             if not texts:
                 self.lane.give_back(batch.tokens)
@@ -219,7 +252,9 @@ class Embedding:
                     self._charge(texts, batch.tokens)  # it is billed all the same
                 verdict, history = await self._judge(error, replace(history, size=len(texts)), began)
                 self._tell(error, verdict, len(texts), began)
-                if self._carry_out(verdict, texts, error, history) or not await self._wait(batch, verdict, error):
+                if self._carry_out(verdict, texts, error, history) or not await self._wait(
+                    batch, history.failures, verdict, error
+                ):
                     return
                 await self.lane.turn(batch.tokens)
             else:
@@ -270,11 +305,12 @@ class Embedding:
         self._ready.extendleft(reversed(halves(texts, _sizes(texts))))
         self._work.set()
 
-    async def _wait(self, batch: Batch[Place], verdict: Verdict, error: Exception) -> bool:
+    async def _wait(self, batch: Batch[Place], failures: int, verdict: Verdict, error: Exception) -> bool:
         """Wait for the verdict's delay, with intake held if the batch is not to blame.
 
         An outage that is over ends the wait early; False where a hold ended it.
         """
+        self._waiting[id(batch)] = batch, failures
         if verdict.blame in (Blame.PROVIDER, Blame.CONFIGURATION):
             state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
             self._troubled.add(id(batch))
@@ -355,6 +391,10 @@ class Embedding:
 
 
 _first = itemgetter(0)
+
+
+def _flights(batch: Batch[Place]) -> Iterator[Flight]:
+    return (flight for places in batch.texts for flight, _ in places)
 
 
 def _wanted(texts: Texts) -> Texts:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from consumers.core.budget import InFlightBudget
 from consumers.core.chunking import Chunker
 from consumers.core.conditions import Conditions
+from consumers.core.deadlines import DEADLINES_EVERY_S, Deadlines
 from consumers.core.flight import Cause, Flight
 from consumers.core.rate import Backlog, share_of
 from consumers.core.retention import Retention
@@ -28,7 +29,7 @@ from consumers.telemetry.memory import memory_limit, resident_bytes
 from consumers.writing import Writing
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
-from schemas.events import Observer, RetentionNears, Revoked
+from schemas.events import DeadlinePassed, Observer, RetentionNears, Revoked
 from schemas.index import DocumentKey, Fingerprint
 from schemas.orders import Allowance
 from schemas.settings import Settings
@@ -77,6 +78,7 @@ class Pipeline:
         self.source = source = parts.source
         self._store = parts.store
         self.retention = Retention()
+        self.deadlines = Deadlines(settings.provider)
         self.draining = False
         self.sent_away: str | None = None
         self._settings = settings
@@ -144,6 +146,7 @@ class Pipeline:
         yield "ledger", self._keep_the_ledger()
         yield "memory", self._watch_memory()
         yield "retention", self._watch_retention()
+        yield "deadlines", self._watch_deadlines()
         if self.embedding.lane.has_quota:
             yield "share", self._share_the_quota()
         if until_caught_up:
@@ -241,6 +244,23 @@ class Pipeline:
                 position = tracker.position
                 if retention.look(partition, start=start, position=position, end=end):
                     self.shared.observe(RetentionNears(partition, start, position, end))
+
+    async def _watch_deadlines(self) -> None:
+        """Say which partitions have late documents, and give up those that the settings want given up.
+
+        No more at once than make a flood: the others wait until it is known to be none.
+        """
+        deadlines, conditions = self.deadlines, self.shared.conditions
+        while True:
+            await asyncio.sleep(DEADLINES_EVERY_S)
+            now = time.monotonic()
+            before = deadlines.before(now)
+            late = {partition: tracker.late(before) for partition, tracker in self.source.trackers.items()}
+            for partition, documents in deadlines.look(late).items():
+                self.shared.observe(DeadlinePassed(partition, documents, deadlines.seconds))
+            given_up = deadlines.given_up_before(now, excused=conditions.operator_awaited or self.intake.held)
+            if given_up is not None and any(late.values()):
+                self.embedding.give_up(given_up, self._settings.flood.run)
 
     async def _wait(self, seconds: float) -> None:
         """Wait, but no longer than until an operator says that something is mended."""

@@ -9,7 +9,7 @@ from schemas.messages import Headers, Message, Origin, TimestampType
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
-    """Why a message could not be stored. Times are ISO 8601 UTC; ``stage`` is decode, embed or write."""
+    """Why a message could not be stored. Times are ISO 8601 UTC; ``stage`` is decode, embed, write or provider."""
 
     stage: str
     code: str

@@ -168,6 +168,15 @@ class RetentionNears(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DeadlinePassed(Event):
+    """Documents of a partition wait longer than ``seconds``, where none did before."""
+
+    partition: int
+    documents: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Committed(Event):
     """Positions were committed."""
 

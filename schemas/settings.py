@@ -70,8 +70,10 @@ class ProviderSettings(Section):
     min_blame_s: Annotated[float, Field(ge=0)] = Field(
         default=60.0, description="time over which those failures must be spread"
     )
-    on_deadline: Literal["wait", "dead-letter"] = "wait"
-    deadline_s: Seconds = Field(default=600.0, description="when a document counts as late")
+    on_deadline: Literal["wait", "dead-letter"] = Field(
+        default="wait", description="what becomes of a document that waits for the provider longer than that"
+    )
+    deadline_s: Seconds = Field(default=600.0, description="a document that waits longer from its poll on is late")
     rpm: Positive | None = Field(default=None, description="requests a minute")
     tpm: Positive | None = Field(default=None, description="tokens a minute")
     quota_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0

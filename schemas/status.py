@@ -33,8 +33,8 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One assigned partition. ``end`` and ``lag`` are None until the broker has told them.
 
     ``position`` is the next offset to commit, ``oldest_unresolved_s`` the age of the oldest message that holds it,
-    ``blocked`` why this partition alone does not go on; ``retention_nears`` says that the topic is about to lose
-    records of it that are unread.
+    ``late`` how many wait longer than their deadline, ``blocked`` why this partition alone does not go on;
+    ``retention_nears`` says that the topic is about to lose records of it that are unread.
     """
 
     partition: int
@@ -43,6 +43,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     lag: int | None = None
     unresolved: int = 0
     oldest_unresolved_s: float | None = None
+    late: int = 0
     blocked: str | None = None
     retention_nears: bool = False
 
@@ -105,7 +106,10 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker's account of itself. ``since`` is when it entered its state, in ISO 8601 UTC."""
+    """A worker's account of itself. ``since`` is when it entered its state, in ISO 8601 UTC.
+
+    ``deadline_s`` is how long a document may wait before it counts as late.
+    """
 
     state: State
     reason: str
@@ -115,6 +119,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     instance: str
     topic: str
+    deadline_s: float = 0.0
     partitions: tuple[PartitionStatus, ...] = ()
     in_flight: InFlight = InFlight()
     limits: Limits = Limits()

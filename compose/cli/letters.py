@@ -19,7 +19,7 @@ TEXT = str | None
 NUMBER = int | None
 OPTIONS: dict[str, Any] = {
     "code": Annotated[TEXT, typer.Option(metavar="CODE", help="Only this reason, such as invalid-document.")],
-    "stage": Annotated[TEXT, typer.Option(metavar="STAGE", help="Only decode, embed or write.")],
+    "stage": Annotated[TEXT, typer.Option(metavar="STAGE", help="Only decode, embed, write or provider.")],
     "tenant": Annotated[TEXT, typer.Option(metavar="NAME", help="Only this tenant's.")],
     "key": Annotated[TEXT, typer.Option(metavar="KEY", help="Only records with this key.")],
     "since": Annotated[

@@ -169,6 +169,9 @@ def _worker(worker: Status, settings: Settings) -> list[Row]:
     ]
     if worker.group != settings.group:
         rows.append(_row("", f"it works for another group: {readable(worker.group)}", "yellow"))
+    if late := sum(one.late for one in worker.partitions):
+        waits = "documents wait" if late > 1 else "document waits"
+        rows.append(_row("", f"{late:,} {waits} longer than {worker.deadline_s:g} s", "yellow"))
     near = [str(one.partition) for one in worker.partitions if one.retention_nears]
     if near:
         said = f"retention is about to delete unread records of {'partitions' if near[1:] else 'partition'} "

@@ -4,7 +4,7 @@ A batching policy without timers and without I/O. A batch is composed when a cal
 late can still be in the next one. Whoever owns a batcher asks ``until_next`` how long it may sleep.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -71,6 +71,14 @@ class Batcher(Generic[Item]):
     def add(self, tenant: str, gathered: Sequence[Gathered[Item]]) -> None:
         """Take what was gathered of a tenant, in this order."""
         self._waiting.extend(tenant, gathered)
+
+    def items(self) -> Iterator[Item]:
+        """Yield every item that waits."""
+        return (item for _, _, _, item in self._waiting)
+
+    def keep(self, wanted: Callable[[Item], bool]) -> None:
+        """Forget the items that are not *wanted*."""
+        self._waiting.keep(lambda gathered: wanted(gathered[3]))
 
     def until_next(self, now: float) -> float | None:
         """Return the seconds until a batch is due, 0 if one is; None when nothing waits."""

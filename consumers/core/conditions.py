@@ -51,6 +51,18 @@ class Conditions:
         return any(condition.holds for condition in self._in_force.values())
 
     @property
+    def operator_awaited(self) -> bool:
+        """Whether work waits for something that an operator ends, be it a pause, a fault or the budget of the day."""
+        return self.has("budget") or any(
+            one.holds and one.state in (State.PAUSED, State.BLOCKED) for one in self._in_force.values()
+        )
+
+    def reason(self, part: str) -> str | None:
+        """Return why *part* does not do what it should, or None."""
+        found = self._in_force.get(part)
+        return None if found is None else found.reason
+
+    @property
     def failing(self) -> bool:
         """Whether some part does not do its work, so that waiting for what it holds is of no use."""
         return any(

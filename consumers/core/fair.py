@@ -5,7 +5,7 @@ waiting delays its own documents, not another's.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item", bound=tuple[Any, ...])
@@ -98,6 +98,20 @@ class FairQueue(Generic[Item]):
             taken.append(item)
             cost -= item[0]
         return taken
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield everything that waits, a tenant's together."""
+        return (item for queue in self._turns for item in queue.items)
+
+    def keep(self, wanted: Callable[[Item], bool]) -> None:
+        """Forget what is not *wanted*; turns stay as they are."""
+        for queue in list(self._turns):
+            queue.items = deque(filter(wanted, queue.items))
+            if not queue.items:
+                self._turns.remove(queue)
+                del self._queues[queue.tenant]
+        self.count = sum(len(queue.items) for queue in self._turns)
+        self.cost = sum(item[0] for item in self)
 
     def heads(self) -> Iterator[Item]:
         """Yield the first item of each tenant."""

@@ -24,9 +24,10 @@ class PartitionTracker:
         self.live = True
         self._expected = start
         self._newest = 0
-        self._received: deque[tuple[int, float]] = deque()
-        """What was received from the oldest unresolved message on, in order, each with its time."""
-        self._unresolved: set[int] = set()
+        self._received: deque[int] = deque()
+        """What was received from the oldest unresolved message on, in order."""
+        self._unresolved: dict[int, float] = {}
+        """When each of them was received that is not resolved, in order."""
 
     def __repr__(self) -> str:
         state = "live" if self.live else "closed"
@@ -40,7 +41,7 @@ class PartitionTracker:
     @property
     def position(self) -> int:
         """The next offset to commit: everything below it is resolved."""
-        return self._received[0][0] if self._received else self._expected
+        return self._received[0] if self._received else self._expected
 
     @property
     def unresolved(self) -> int:
@@ -50,7 +51,16 @@ class PartitionTracker:
     @property
     def oldest(self) -> float | None:
         """When the oldest unresolved message was received, or None."""
-        return self._received[0][1] if self._received else None
+        return self._unresolved[self._received[0]] if self._received else None
+
+    def late(self, before: float) -> int:
+        """Return how many messages that were received *before* a time are not resolved."""
+        count = 0
+        for received in self._unresolved.values():
+            if received > before:
+                break
+            count += 1
+        return count
 
     def track(self, offset: int, now: float = 0.0) -> None:
         """Hold the position at *offset* until it is resolved.
@@ -59,8 +69,8 @@ class PartitionTracker:
         """
         if offset < self._expected:
             raise ValueError(f"offset {offset} of partition {self.partition} was received already")
-        self._received.append((offset, now))
-        self._unresolved.add(offset)
+        self._received.append(offset)
+        self._unresolved[offset] = now
         self._expected = offset + 1
 
     def track_all(self, offsets: Iterable[int], now: float) -> None:
@@ -91,11 +101,11 @@ class PartitionTracker:
             return None
         if offset not in self._unresolved:
             raise ValueError(f"offset {offset} of partition {self.partition} is not waiting to be resolved")
-        self._unresolved.remove(offset)
+        del self._unresolved[offset]
         received, unresolved = self._received, self._unresolved
-        if offset != received[0][0]:
+        if offset != received[0]:
             return None
-        while received and received[0][0] not in unresolved:
+        while received and received[0] not in unresolved:
             received.popleft()
         return self.position
 

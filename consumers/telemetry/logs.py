@@ -30,6 +30,7 @@ LEVELS: dict[type[Event], tuple[int, str]] = {
     events.Rewound: (logging.WARNING, "rewound to what the database knows"),
     events.LostToRetention: (logging.ERROR, "lost to retention"),
     events.RetentionNears: (logging.WARNING, "retention nears unread records"),
+    events.DeadlinePassed: (logging.WARNING, "documents wait longer than their deadline"),
     events.OddInput: (logging.DEBUG, "odd input"),
     events.Polled: (logging.DEBUG, "polled"),
     events.LookedUp: (logging.DEBUG, "looked up"),

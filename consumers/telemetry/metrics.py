@@ -94,6 +94,9 @@ METRICS = (
     Metric("headrace_lag", "gauge", "", "End offset minus position.", ("partition",)),
     Metric("headrace_position", "gauge", "", "Next offset to commit.", ("partition",)),
     Metric("headrace_messages_unresolved", "gauge", "", "Messages polled and not resolved.", ("partition",)),
+    Metric(
+        "headrace_messages_late", "gauge", "", "Messages unresolved for longer than their deadline.", ("partition",)
+    ),
     Metric("headrace_oldest_unresolved", "gauge", "s", "Age of the message that holds the position.", ("partition",)),
     Metric("headrace_documents_in_flight", "gauge", "", "Documents held in memory."),
     Metric("headrace_in_flight", "gauge", "By", "Bytes held in memory, as the budget counts them."),
@@ -109,6 +112,7 @@ GAUGES: dict[str, Callable[[Status], Samples]] = {
     "headrace_lag": lambda s: [(p.lag, {"partition": str(p.partition)}) for p in s.partitions if p.lag is not None],
     "headrace_position": lambda s: [(p.position, {"partition": str(p.partition)}) for p in s.partitions],
     "headrace_messages_unresolved": lambda s: [(p.unresolved, {"partition": str(p.partition)}) for p in s.partitions],
+    "headrace_messages_late": lambda s: [(p.late, {"partition": str(p.partition)}) for p in s.partitions],
     "headrace_oldest_unresolved": lambda s: [
         (p.oldest_unresolved_s or 0.0, {"partition": str(p.partition)}) for p in s.partitions
     ],

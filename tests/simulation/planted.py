@@ -94,8 +94,8 @@ def _position_passes_a_gap() -> Planted:
 
     def hasty(tracker: PartitionTracker, offset: int) -> int | None:
         moved = resolve(tracker, offset)
-        while tracker._received and tracker._received[0][0] < offset:
-            tracker._unresolved.discard(tracker._received.popleft()[0])
+        while tracker._received and tracker._received[0] < offset:
+            tracker._unresolved.pop(tracker._received.popleft(), None)
         return moved
 
     return PartitionTracker, "resolve", _tolerant(hasty)

@@ -169,7 +169,6 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         ("[chunking]\nmax_tokens = 10\noverlap = 10", "has to be below chunking.max_tokens"),
         ('[kafka]\nsecurity_protocol = "SASL_SSL"', "it needs kafka.sasl_username and kafka.sasl_password"),
         ('[kafka]\ndlq_topic = "docs.raw"', "each has to be another one"),
-        ('[provider]\non_deadline = "dead-letter"', "a late document is waited for"),
         ('[provider]\napi_key = "a"\napi_key_file = "b"', "give one of them, not both"),
     ],
 )

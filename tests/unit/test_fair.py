@@ -89,3 +89,13 @@ def test_clearing_forgets_everyone() -> None:
     waiting = queue(("a", 1), ("b", 1))
     waiting.clear()
     assert (len(waiting), waiting.cost, waiting.take(5, 5)) == (0, 0, [])
+
+
+def test_what_is_not_wanted_is_forgotten_and_the_turns_of_the_others_stay() -> None:
+    waiting = queue(("a", 4), ("b", 5), ("c", 6), ("a", 7), ("c", 8))
+    assert sorted(number for _, _, number in waiting) == [0, 1, 2, 3, 4]
+    waiting.keep(lambda item: item[2] not in {1, 2})
+    assert (len(waiting), waiting.cost) == (3, 19)
+    waiting.extend("b", [(9, "b", 5)])
+    assert [number for _, _, number in waiting.take(10, 100)] == [0, 4, 5, 3]
+    assert (len(waiting), waiting.cost) == (0, 0)

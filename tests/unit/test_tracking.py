@@ -82,6 +82,15 @@ def test_the_oldest_unresolved_message_is_known_by_its_time() -> None:
     assert tracker.oldest is None
 
 
+def test_messages_that_came_before_a_time_and_are_not_resolved_are_counted_as_late() -> None:
+    tracker = PartitionTracker(0, 0)
+    for offset, now in enumerate((10.0, 10.0, 20.0, 30.0)):
+        tracker.track(offset, now)
+    assert [tracker.late(before) for before in (9.9, 10.0, 25.0, 30.0)] == [0, 2, 3, 4]
+    tracker.resolve(1)
+    assert tracker.late(25.0) == 2
+
+
 def test_unresolved_messages_are_counted_in_whatever_order_they_finish() -> None:
     tracker = tracking(0, 1, 2)
     tracker.resolve(2)
