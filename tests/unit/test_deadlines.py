@@ -153,6 +153,7 @@ async def test_a_document_that_waits_for_its_call_is_given_up_and_a_younger_one_
     await bench.submit("young", age=1)
     assert bench.give_up() == old
     assert bench.give_up() == [], "given up twice"
+    assert len(bench.embedding._batcher) == 1, "a document is held in memory that is counted no longer"
     running = asyncio.create_task(bench.embedding.run())
     await bench.asked(1)
     running.cancel()
