@@ -14,7 +14,8 @@ from consumers.core.shared import Shared
 from consumers.kafka.source import Source
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
-from schemas.events import Resolved
+from schemas.events import DocumentTraced, Resolved
+from schemas.headers import TRACEPARENT
 from schemas.index import Outcome
 from schemas.settings import Settings
 from schemas.status import State
@@ -53,6 +54,7 @@ class Settling:
         self._dead_letters = dead_letters
         self._shared = shared
         self._interval_s = settings.kafka.commit_interval_s
+        self._traces = settings.telemetry.otlp_endpoint is not None
         self._quarantine: Quarantine[tuple[Flight, DeadLetter]] = Quarantine(settings.flood)
         self._letter = letter
         self._hold_calls = hold_calls
@@ -75,6 +77,9 @@ class Settling:
     def resolve(self, flights: Iterable[Flight], outcome: Outcome) -> None:
         """Settle messages that are in the index, or need not be. Those of a closed tracker stay as they are."""
         count, oldest = 0, None
+        if self._traces:
+            flights = list(flights)
+            self._trace(flights, outcome)
         for flight in flights:
             if flight.fate is Fate.RESOLVED or not flight.tracker.live:
                 continue
@@ -88,6 +93,19 @@ class Settling:
             self._shared.observe(Resolved(outcome, count, self.last_resolved - oldest))
             if outcome is not Outcome.DEAD_LETTERED:
                 self._quarantine.passed(None, count)
+
+    def _trace(self, flights: Iterable[Flight], outcome: Outcome) -> None:
+        """Tell of those that are about to be resolved and are part of a trace."""
+        now = time.monotonic()
+        for flight in flights:
+            message = flight.message
+            traceparent = next((value for name, value in message.headers if name == TRACEPARENT), None)
+            if traceparent is None or flight.fate is Fate.RESOLVED or not flight.tracker.live:
+                continue
+            parent, waited = traceparent.decode("ascii", "replace"), now - flight.received
+            self._shared.observe(
+                DocumentTraced(message.topic, message.partition, message.offset, parent, outcome, waited)
+            )
 
     def decoded(self, partition: int, count: int) -> None:
         """Note messages of a partition that are documents, in the order in which others are condemned."""

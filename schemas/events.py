@@ -1,6 +1,7 @@
 """What may be observed, as data: adapters and stages call an observer, telemetry and tests listen.
 
-An event speaks of a group (a poll, a call, a transaction), never of a single document: the hot path pays per group.
+An event speaks of a group (a poll, a call, a transaction), not of a single document: the hot path pays per group. What
+is dead-lettered or traced is few.
 """
 
 from collections.abc import Callable, Mapping
@@ -100,6 +101,21 @@ class Resolved(Event):
 
     outcome: Outcome
     count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentTraced(Event):
+    """A message whose header ``traceparent`` names its trace is resolved, ``seconds`` after its poll.
+
+    One a document, so only where spans are sent anywhere.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    traceparent: str
+    outcome: Outcome
     seconds: float
 
 

@@ -38,6 +38,7 @@ LEVELS: dict[type[Event], tuple[int, str]] = {
     events.TextsReused: (logging.DEBUG, "texts reused"),
     events.Written: (logging.DEBUG, "written"),
     events.Resolved: (logging.DEBUG, "resolved"),
+    events.DocumentTraced: (logging.DEBUG, "document traced"),
     events.Committed: (logging.DEBUG, "committed"),
     events.Lag: (logging.DEBUG, "lag"),
 }

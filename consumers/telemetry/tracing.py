@@ -1,23 +1,29 @@
-"""Which spans are sent to a collector of OTLP? One a call and one a transaction.
+"""Which spans are sent to a collector of OTLP? One a call, one a transaction, one a document that is part of a trace.
 
-They are made from events, when the work is done, so that nothing in the pipeline knows of tracing.
+A document's span goes from its poll to its resolution, and its parent is what its header ``traceparent`` names.
+Documents come by tens of thousands a second: without a valid header there is no span, nor where the header says that
+its trace is not sampled. Spans are made from events, when the work is done: nothing in the pipeline knows of tracing.
 """
 
 import time
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from schemas import __version__
-from schemas.events import CallFailed, CallFinished, Event, Written
+from schemas import __version__, headers
+from schemas.events import CallFailed, CallFinished, DocumentTraced, Event, Written
+from schemas.index import Outcome
 
 EXPORT_TIMEOUT_S = 3.0
 """A collector that is away must not hold up a worker that is told to end."""
 NANOSECONDS = 1_000_000_000
+PARENTS = TraceContextTextMapPropagator()
 
 
 class Traces:
@@ -45,6 +51,8 @@ class Traces:
             case Written(documents=documents, chunks=chunks, seconds=seconds):
                 told = {"db.system.name": "postgresql", "headrace.documents": documents, "headrace.chunks": chunks}
                 self._span("write", SpanKind.CLIENT, seconds, told)
+            case DocumentTraced():
+                self._document(event)
             case _:
                 pass
 
@@ -52,9 +60,32 @@ class Traces:
         """Send what is left; blocks for that."""
         self._provider.shutdown()
 
-    def _span(self, name: str, kind: SpanKind, seconds: float, told: dict[str, Any], error: str | None = None) -> None:
+    def _document(self, event: DocumentTraced) -> None:
+        parent = PARENTS.extract({headers.TRACEPARENT: event.traceparent}, Context())
+        if not get_current_span(parent).get_span_context().is_valid:
+            return
+        told = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": event.topic,
+            "messaging.destination.partition.id": str(event.partition),
+            "messaging.kafka.offset": event.offset,
+            "headrace.outcome": event.outcome.value,
+        }
+        error = event.outcome.value if event.outcome is Outcome.DEAD_LETTERED else None
+        self._span("document", SpanKind.CONSUMER, event.seconds, told, error, parent)
+
+    def _span(
+        self,
+        name: str,
+        kind: SpanKind,
+        seconds: float,
+        told: dict[str, Any],
+        error: str | None = None,
+        parent: Context | None = None,
+    ) -> None:
         end = self._clock()
-        span = self._tracer.start_span(name, kind=kind, attributes=told, start_time=end - int(seconds * NANOSECONDS))
+        began = end - int(seconds * NANOSECONDS)
+        span = self._tracer.start_span(name, parent, kind, attributes=told, start_time=began)
         if error is not None:
             span.set_status(Status(StatusCode.ERROR, error))
         span.end(end)

@@ -256,3 +256,50 @@ def test_spans_are_made_of_calls_and_writes_with_the_time_they_took() -> None:
     assert [(span.end_time or 0) - (span.start_time or 0) for span in spans] == [250_000_000, 100_000_000, 500_000_000]
     assert [span.status.is_ok for span in spans] == [True, False, True]
     assert (spans[0].attributes or {})["headrace.texts"] == 200
+
+
+def spans_of(*traceparents: str) -> tuple[ReadableSpan, ...]:
+    exporter = InMemorySpanExporter()
+    traces = Traces(exporter, "here", clock=lambda: 10_000_000_000)
+    for offset, traceparent in enumerate(traceparents):
+        outcome = Outcome.DEAD_LETTERED if offset else Outcome.STORED
+        traces(events.DocumentTraced("docs.raw", 3, offset, traceparent, outcome, 2.5))
+    traces.close()
+    spans: tuple[ReadableSpan, ...] = exporter.get_finished_spans()
+    return spans
+
+
+def test_a_document_of_a_trace_has_a_span_from_its_poll_to_its_resolution_within_that_trace() -> None:
+    stored, dead = spans_of(f"00-{'a1' * 16}-{'b2' * 8}-01", f"00-{'c3' * 16}-{'d4' * 8}-01")
+    assert (stored.name, (stored.end_time or 0) - (stored.start_time or 0)) == ("document", 2_500_000_000)
+    assert [(span.parent.trace_id, span.parent.span_id) for span in (stored, dead) if span.parent is not None] == [
+        (int("a1" * 16, 16), int("b2" * 8, 16)),
+        (int("c3" * 16, 16), int("d4" * 8, 16)),
+    ]
+    assert stored.context is not None
+    assert stored.context.trace_id == int("a1" * 16, 16)
+    assert dict(stored.attributes or {}) == {
+        "messaging.system": "kafka",
+        "messaging.destination.name": "docs.raw",
+        "messaging.destination.partition.id": "3",
+        "messaging.kafka.offset": 0,
+        "headrace.outcome": "stored",
+    }
+    assert [span.status.is_ok for span in (stored, dead)] == [True, False]
+    assert not stored.links
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        "00",
+        f"00-{'0' * 32}-{'b2' * 8}-01",
+        f"ff-{'a1' * 16}-{'b2' * 8}-01",
+        "\ufffd" * 55,
+        f"00-{'a1' * 16}-{'b2' * 8}-00",
+    ],
+    ids=["empty", "cut", "of no trace", "of no version", "no text", "not sampled"],
+)
+def test_a_header_that_names_no_sampled_trace_makes_no_span(traceparent: str) -> None:
+    assert spans_of(traceparent) == ()
