@@ -178,14 +178,16 @@ class Writing:
                 yield flight, change
 
     async def _write(self, group: list[Pending]) -> None:
+        if not group:
+            return
         began = time.monotonic()
         changes = [change for _, change in group]
+        chunks = sum([len(change.chunks) for change in changes])
         try:
-            outcomes = await self._persist(lambda: self._timed(changes), len(group))
+            outcomes = await self._persist(lambda: self._timed(changes, len(group) + chunks), len(group))
         except RowRejected as error:
             await self._triage(group, error)
             return
-        chunks = sum([len(change.chunks) for change in changes])
         self._observe(Written(len(group), chunks, time.monotonic() - began))
         by_outcome = _grouped([flight for flight, _ in group], outcomes)
         again = by_outcome.pop(Outcome.AGAIN, [])
@@ -193,11 +195,10 @@ class Writing:
             self._resolve(flights, outcome)
         self.arrive(again)
 
-    async def _timed(self, changes: Sequence[Change]) -> list[Outcome]:
+    async def _timed(self, changes: Sequence[Change], rows: int) -> list[Outcome]:
         began = time.monotonic()
         outcomes = await self._store.write(changes)
         now = time.monotonic()
-        rows = len(changes) + sum([len(change.chunks) for change in changes])
         self.group_size.wrote(rows, now - began)
         if self._pending:
             self.writers.wrote(rows, now)
