@@ -61,9 +61,9 @@ async def estimate(at: GroupOffsets, moves: Iterable[Move]) -> Estimate:
     size = sum(len(document.text.encode()) for document in costly)
     tokens = round(messages * size / BYTES_A_TOKEN / len(sample)) if sample else (None if messages else 0)
     price = at.settings.provider.price_per_million_tokens
-    if price is None:
+    if price is None and tokens:
         notes.append("money: set provider.price_per_million_tokens")
-    rate, why = await _rate(at)
+    rate, why = await _rate(at) if messages else (None, None)
     if why is not None:
         notes.append(f"time: {why}")
     free = len(decoded) - len(costly)
@@ -78,7 +78,7 @@ async def estimate(at: GroupOffsets, moves: Iterable[Move]) -> Estimate:
         free,
         invalid,
         tokens,
-        None if price is None or tokens is None else round(tokens * price / MILLION, 4),
+        0.0 if tokens == 0 else None if price is None or tokens is None else round(tokens * price / MILLION, 4),
         None if rate is None else round(messages / rate / HOUR_S, 3),
         notes,
     )

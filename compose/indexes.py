@@ -82,8 +82,8 @@ def _doubts(target: Described, present: Described | None, coverage: Coverage | N
         doubts.append(f"the index {name} is empty: fill it with `headrace run --index {name}`")
     elif present is not None and coverage is not None and coverage.lacking:
         doubts.append(
-            f"the index {name} lacks {coverage.missing:,} documents of {present.name} and has {coverage.stale:,} in an "
-            f"older version: `headrace index compare {present.name} {name} --list` shows which"
+            f"the index {name} {coverage.lacks(present.name)}: "
+            f"`headrace index compare {present.name} {name} --list` shows which"
         )
     if present is not None and present.vector_index is not None and target.vector_index is None:
         doubts.append(

@@ -7,16 +7,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
 import aiohttp
 import msgspec
 
+from consumers.core.standing_orders import StandingOrders
 from consumers.kafka.admin import Commit, Group, KafkaView, PartitionLag, lags
 from consumers.stores.pgvector import PgVectorStore
 from schemas.errors import BrokerMisconfigured, HeadraceError
 from schemas.index import Counts
+from schemas.orders import Allowance
 from schemas.settings import HttpSettings, Settings
 from schemas.spending import Spent
 from schemas.status import Status
@@ -41,11 +44,16 @@ class KafkaPart(msgspec.Struct, frozen=True):
 
 
 class IndexPart(msgspec.Struct, frozen=True):
-    """What the index holds, and what each tenant's documents have cost today (UTC)."""
+    """What the index holds, and what each tenant's documents have cost today (UTC).
+
+    ``orders`` are those of operators that stand for the group, in words; ``raised`` is what it may spend today by them.
+    """
 
     name: str
     counts: Counts
     spent_today: dict[str, Spent] = {}
+    orders: list[str] = []
+    raised: Allowance | None = None
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -125,7 +133,15 @@ class Lookout:
         if await self._store.about() is None:
             raise HeadraceError(f"the index {self._settings.store.index} does not exist: run `headrace init`")
         counts, ledger = await self._store.counts(), await self._store.spent(1)
-        return IndexPart(self._settings.store.index, counts, {one.tenant: one.spent for one in ledger})
+        standing = StandingOrders(self._settings.group)
+        wanted = standing.read(await self._store.orders(standing.names), datetime.now(UTC).date())
+        return IndexPart(
+            self._settings.store.index,
+            counts,
+            {one.tenant: one.spent for one in ledger},
+            [order for order in (wanted.paused, wanted.away) if order is not None],
+            wanted.allowance,
+        )
 
     async def _worker(self) -> Status:
         if self._session is None:

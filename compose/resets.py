@@ -112,7 +112,7 @@ async def plan_undo(at: GroupOffsets, file: Path | None) -> tuple[Path, Undo, Pl
                 f"{path} is of an earlier topic of this name: partition {before.partition} has no offset {wanted} now"
             )
         moves.append(moved(place, wanted))
-    return path, undo, _plan(at, f"as before {undo.at}", moves, await _cautions(at, undo, places), facts)
+    return path, undo, _plan(at, f"what it was at {undo.at}", moves, await _cautions(at, undo, places), facts)
 
 
 async def undo_reset(at: GroupOffsets, file: Path | None, *, orchestrate: bool, tell: Tell) -> Done:

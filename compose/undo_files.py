@@ -14,6 +14,13 @@ from schemas.errors import ConfigurationError
 FOLDER = "offsets"
 PREFIX, DONE = "undo-", "undone-"
 SUFFIX = ".json"
+MENDS = {
+    "cluster": "point kafka.bootstrap_servers there, or name another file",
+    "topic": "say --topic {found}, or name another file",
+    "group": "say --group {found}, or name another file",
+    "index": "say --index {found}, or name another file",
+}
+"""What makes the settings fit an undo file, by what differs."""
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -90,7 +97,9 @@ def see_that_it_fits(undo: Undo, path: Path, cluster: str, topic: str, group: st
     wanted = {"cluster": cluster, "topic": topic, "group": group, "index": index}
     for what, name in wanted.items():
         if (found := getattr(undo, what)) != name:
-            raise ConfigurationError(f"{path} is of the {what} {found}, these settings are of {name}")
+            raise ConfigurationError(
+                f"{path} is of the {what} {found}, these settings are of {name}: {MENDS[what].format(found=found)}"
+            )
 
 
 def set_aside(path: Path) -> Path:

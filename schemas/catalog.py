@@ -88,6 +88,14 @@ class Coverage(msgspec.Struct, frozen=True):
         """Documents that readers of the other index would miss, or see in an older version."""
         return self.missing + self.stale
 
+    def lacks(self, other: str) -> str:
+        """Say in words what readers of the index *other* would lose."""
+        lacks = f"lacks {self.missing:,} documents of {other}" if self.missing else ""
+        if not self.stale:
+            return lacks
+        older = f"{self.stale:,} in an older version"
+        return f"{lacks} and has {older}" if lacks else f"has {older} than {other}"
+
 
 class Difference(msgspec.Struct, frozen=True):
     """A document that is not the same in both: the place of the record that each has, as ``topic/partition/offset``."""

@@ -1,16 +1,18 @@
 """``headrace budget``: what embedding has cost, and how much more it may cost today."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
 import msgspec
 import typer
 
-from compose.cli.console import grid_of, print_json, readable, show, stdout, table_of
+from compose.cli.console import grid_of, print_json, readable, show, stderr, stdout, table_of
 from compose.cli.options import Json, configured
 from compose.cli.orders import give
 from compose.service import see_that_it_exists
 from consumers.core.spending import daily_budget
+from consumers.core.standing_orders import allowed
 from consumers.stores.pgvector import PgVectorStore
 from schemas.errors import ConfigurationError
 from schemas.orders import Allowance, allowance_of
@@ -37,13 +39,15 @@ async def show_ledger(days: Days = 7, as_json: Json = False) -> None:  # noqa: F
     async with PgVectorStore(settings.store) as store:
         see_that_it_exists(await store.about(), settings.store.index)
         ledger = await store.spent(days)
+        raised = allowed(await store.orders([allowance_of(settings.group)]), settings.group, datetime.now(UTC).date())
     provider = settings.provider
     if as_json:
         limits = {"tokens_per_day": provider.tokens_per_day, "money_per_day": provider.money_per_day}
-        print_json({"index": settings.store.index, **limits, "days": ledger})
+        print_json({"index": settings.store.index, **limits, "raised": raised, "days": ledger})
         return
     nothing = [] if ledger else [("spent", "nothing in these days")]
-    show(stdout(), grid_of([("limits", limits_in_words(settings)), *nothing], LABEL))
+    today = [] if raised is None else [("raised", f"{_amounts(raised.tokens, raised.money)} until 00:00 UTC")]
+    show(stdout(), grid_of([("limits", limits_in_words(settings)), *today, *nothing], LABEL))
     if ledger:
         rows = [_row(one) for one in ledger]
         show(stdout(), "", table_of(("day", "tenant", "tokens", "texts", "money"), rows, "tokens texts money"))
@@ -69,10 +73,16 @@ async def raise_limits(
         raise ConfigurationError("--money-per-day needs provider.price_per_million_tokens")
     allowance = Allowance(tokens_per_day, None if money_per_day is None else Decimal(str(money_per_day)))
     await give(settings, {allowance_of(settings.group): msgspec.json.encode(allowance).decode()})
+    async with PgVectorStore(settings.store) as store:
+        spent = sum(one.spent.tokens for one in await store.spent(1))
     if as_json:
         print_json({"group": settings.group, "index": settings.store.index, "allowance": allowance})
     else:
         stdout().print(f"{settings.group} may spend until 00:00 UTC: {_amounts(allowance.tokens, allowance.money)}")
+        budget = daily_budget(settings.provider)
+        budget.limit(allowance.tokens, allowance.money)
+        if budget.token_limit is not None and budget.token_limit <= spent:
+            stderr().print(f"{spent:,} tokens are spent already: documents wait until then, or for a higher limit")
 
 
 def limits_in_words(settings: Settings) -> str:

@@ -76,7 +76,4 @@ def _tell(done: Promoted) -> None:
         own = "" if switched.pair == DEFAULT_PAIR else f" --as {switched.pair}"
         console.print(f"`headrace index promote --back{own}` returns to {switched.previous}, as long as it is there")
     if coverage is not None and coverage.lacking:
-        console.print(
-            f"{switched.index} lacks {coverage.missing:,} documents of {switched.previous} and has {coverage.stale:,} "
-            "in an older version: its group brings them, if it runs"
-        )
+        console.print(f"{switched.index} {coverage.lacks(switched.previous or '')}: its group brings them, if it runs")

@@ -1,5 +1,6 @@
 """``headrace offsets reset|undo``: to other offsets, and back."""
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -72,7 +73,8 @@ async def reset_offsets(
     async with GroupOffsets(settings) as at:
         if execute:
             done = await reset(at, target, partition or (), undo_file, orchestrate=orchestrate, tell=_tell)
-            _show_done(done, "put back by `headrace offsets undo --execute`", as_json=as_json)
+            named = "" if undo_file is None else f" {shlex.quote(str(undo_file))}"
+            _show_done(done, f"put back by `headrace offsets undo{named} --execute`", as_json=as_json)
             return
         plan = await plan_reset(at, target, partition or ())
         _show_plan(plan, await estimate(at, plan.moves), as_json=as_json)
@@ -121,6 +123,8 @@ def _target(said: str, settings: Settings) -> Target:
     except (OSError, UnicodeDecodeError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise ConfigurationError(f"--to {said}: write {FORMS} ({said} can not be read: {why})") from None
+    if lines and lines[0].startswith("{"):
+        raise ConfigurationError(f"--to {said}: write topic,partition,offset; `headrace offsets undo` takes undo files")
     return read_file(lines, said, settings.group, settings.kafka.topic)
 
 
@@ -171,9 +175,11 @@ def _print_estimate(console: Console, cost: Estimate) -> None:
         share = cost.free / cost.sampled
         invalid = f", {cost.invalid:,} invalid" if cost.invalid else ""
         console.print(f"sample    {cost.sampled:,} of them: {cost.free:,} need no call ({share:.0%}){invalid}")
+    if not cost.messages:
+        return
     told = {
         "tokens": None if cost.tokens is None else f"about {cost.tokens:,}",
-        "money": None if cost.money is None else f"about {cost.money:,.4f}",
+        "money": None if cost.money is None else f"about {cost.money:,.4f}".rstrip("0").rstrip("."),
         "hours": None if cost.hours is None else f"about {cost.hours:,.3f} at the present rate",
     }
     for label, words in told.items():

@@ -3,7 +3,7 @@
 import getpass
 import socket
 
-from compose.cli.console import print_json, stdout
+from compose.cli.console import print_json, stderr, stdout
 from compose.cli.options import Json, configured
 from compose.service import see_that_it_exists
 from consumers.stores.pgvector import PgVectorStore
@@ -23,6 +23,11 @@ async def pause(as_json: Json = False) -> None:  # noqa: FBT002 - a flag
     """
     settings = configured("store.dsn").settings
     await give(settings, {pause_of(settings.group): YES})
+    async with PgVectorStore(settings.store) as store:
+        if not await store.load_positions(settings.group, settings.kafka.topic):
+            stderr().print(
+                f"no worker of {settings.group} has stored anything in {settings.store.index}: is it the right one?"
+            )
     _say(settings, "paused", "takes nothing in from within two seconds on; `headrace resume` goes on", as_json=as_json)
 
 

@@ -72,6 +72,8 @@ async def reconcile(
             left -= await _repaired(run, account, yes=yes, orphans=delete_orphans, rate=rate, as_json=as_json)
         elif repair:
             stderr().print(f"{_of(account, orphans=delete_orphans):,} records would be published")
+        elif not as_json and (wanted := _of(account, orphans=False)):
+            stderr().print(f"`headrace reconcile --repair` publishes {wanted:,} records again")
     if left:
         raise typer.Exit(FAILED)
 

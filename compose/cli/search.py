@@ -57,16 +57,19 @@ async def search(
     found = configured("store.dsn", "provider.base_url", "provider.model", "provider.dimensions")
     if ef is not None and exact:
         raise ConfigurationError("--exact uses no index, so that --ef says nothing: leave one of them out")
+    text = " ".join(words)
+    if not text.strip():
+        raise ConfigurationError("say what to look for: an empty text has no vector")
     named = found.sources["store.index"] == "flag"
     settings = found.settings if named else await read_from_promoted(found.settings)
-    text = " ".join(words)
     hits = await find(settings, text, limit=limit, tenant=tenant, where=conditions(where), ef=ef, exact=exact)
     if as_json:
         print_json({"query": text, "index": settings.store.index, "hits": hits})
         return
     console = stdout()
     if not hits:
-        console.print("nothing found: `headrace status` says how much is stored")
+        filtered = " that passes these filters" if tenant is not None or where else ""
+        console.print(f"nothing found{filtered}: `headrace status` says how much is stored")
     for hit in hits:
         print_hit(console, hit)
 

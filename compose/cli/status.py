@@ -15,8 +15,10 @@ from compose.cli.budget import spent_in_words
 from compose.cli.console import grid_of, print_json, readable, show, stdout, table_of
 from compose.cli.errors import FAILED
 from compose.cli.options import Json, configured
+from compose.offsets import UNKNOWN_GROUP
 from compose.overview import IndexPart, KafkaPart, Lookout, Overview
-from consumers.core.spending import daily_budget
+from consumers.core.spending import daily_budget, daily_limits
+from schemas.orders import Allowance
 from schemas.settings import Settings
 from schemas.spending import Spent
 from schemas.status import State, Status
@@ -86,6 +88,7 @@ def rendered(overview: Overview, settings: Settings) -> RenderableType:
     if overview.index is not None:
         rows.append(_index(overview.index))
         rows += _spent(overview.index, settings)
+        rows += [_row("order", readable(one), "yellow") for one in overview.index.orders]
     if overview.worker is not None:
         rows += _worker(overview.worker, settings)
     for part, why in overview.problems.items():
@@ -111,7 +114,10 @@ def _kafka(kafka: KafkaPart) -> list[RenderableType]:
     ]
     rows = [
         _row("topic", kafka.topic),
-        _row("group", f"{group.name}: {group.state}, {members}"),
+        _row(
+            "group",
+            f"{group.name}: {'not known to Kafka yet' if group.state == UNKNOWN_GROUP else group.state}, {members}",
+        ),
         _row("lag", f"{kafka.lag:,}{pace}", "bold"),
     ]
     columns = ("partition", "committed", "end", "lag", "member")
@@ -119,7 +125,7 @@ def _kafka(kafka: KafkaPart) -> list[RenderableType]:
 
 
 def _dead_letters(kafka: KafkaPart) -> Row:
-    hint = ": `headrace dlq stats` says why" if kafka.dead_letters else ""
+    hint = ", dealt with or not: `headrace dlq stats` says which" if kafka.dead_letters else ""
     return _row("letters", f"{kafka.dead_letters:,} dead in {kafka.dlq_topic}{hint}", "yellow" if hint else "")
 
 
@@ -144,8 +150,11 @@ def _spent(index: IndexPart, settings: Settings) -> list[Row]:
     if not index.spent_today:
         return []
     whole = sum(index.spent_today.values(), Spent())
-    limit = daily_budget(settings.provider).token_limit
-    of = "" if limit is None else f", {whole.tokens / limit:.0%} of the day's budget"
+    budget, raised = daily_budget(settings.provider), index.raised or Allowance()
+    tokens, money = daily_limits(settings.provider)
+    budget.limit(raised.tokens or tokens, money if raised.money is None else raised.money)
+    limit = budget.token_limit
+    of = f", {whole.tokens / limit:.0%} of the day's budget" if limit else ""
     tenants = f", {len(index.spent_today)} tenants" if len(index.spent_today) > 1 else ""
     return [_row("spent", f"{spent_in_words(whole)} today (UTC){of}{tenants}: `headrace budget show` says more")]
 

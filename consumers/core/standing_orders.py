@@ -48,7 +48,7 @@ class StandingOrders:
             _told("paused", "goes on", pause),
             new,
             sent_away(orders, self._group),
-            _allowed(by_name.get(allowance_of(self._group)), today),
+            allowed(orders, self._group, today),
         )
 
 
@@ -58,13 +58,15 @@ def sent_away(orders: Sequence[Order], group: str) -> str | None:
     return _told("out of the group, as told", "lets it join again", standing[0] if standing else None)
 
 
+def allowed(orders: Sequence[Order], group: str, today: date) -> Allowance | None:
+    """Return what an operator lets the group spend on *today*, a day in UTC; None leaves it to the settings."""
+    for order in orders:
+        if order.name == allowance_of(group) and order.at.astimezone(UTC).date() == today:
+            return msgspec.json.decode(order.value, type=Allowance)
+    return None
+
+
 def _told(what: str, then: str, order: Order | None) -> str | None:
     if order is None or order.value != YES:
         return None
     return f"{what} by {order.by} at {order.at:%Y-%m-%d %H:%M:%S %Z}; `headrace resume` {then}"
-
-
-def _allowed(order: Order | None, today: date) -> Allowance | None:
-    if order is None or order.at.astimezone(UTC).date() != today:
-        return None
-    return msgspec.json.decode(order.value, type=Allowance)

@@ -7,7 +7,7 @@ from consumers.core.selection import Filter
 from consumers.kafka.admin import KafkaView
 from consumers.kafka.reader import read
 from schemas.dead_letters import DeadLetter, from_message
-from schemas.errors import BrokerMisconfigured, HeadraceError
+from schemas.errors import BrokerMisconfigured, ConfigurationError
 from schemas.fates import Fate, from_value
 from schemas.settings import KafkaSettings
 
@@ -18,7 +18,7 @@ Ranges = Mapping[int, tuple[int, int]]
 async def ranges(kafka: KafkaSettings, asked: Filter, last: int | None = None) -> dict[int, tuple[int, int]]:
     """Return where, at this moment, what is asked for may lie; *last* is how many of each partition are enough.
 
-    Raises BrokerMisconfigured where the topic is missing, and HeadraceError where the partition is.
+    Raises BrokerMisconfigured where the topic is missing, and ConfigurationError where the partition is.
     """
     topic = kafka.dlq_topic
     async with KafkaView(kafka) as view:
@@ -27,7 +27,7 @@ async def ranges(kafka: KafkaSettings, asked: Filter, last: int | None = None) -
             raise BrokerMisconfigured(f"the topic {topic} does not exist: run `headrace init`")
         wanted = [one for one in extents if asked.partition in (None, one.partition)]
         if not wanted:
-            raise HeadraceError(f"{topic} has no partition {asked.partition}, it has {len(extents)}")
+            raise ConfigurationError(f"{topic} has no partition {asked.partition}, it has {len(extents)}")
         starts: dict[int, int | None] = {one.partition: one.start for one in wanted}
         if asked.since_ms is not None:
             starts = await view.offsets_at(topic, starts, asked.since_ms)

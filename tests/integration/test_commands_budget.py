@@ -27,6 +27,11 @@ async def test_a_raise_says_until_when_it_holds_and_what_it_needs(commands: Comm
     await commands.run("init")
     raised = await commands.run("budget", "raise", "--tokens-per-day", "5000")
     assert (raised.code, "until 00:00 UTC: 5,000 tokens" in raised.out) == (0, True)
+    assert "raised   5,000 tokens until 00:00 UTC" in (await commands.run("budget", "show")).out
+    await fill(commands)
+    assert "% of the day's budget" in (await commands.run("status")).out, "an operator's word is a budget too"
+    too_low = await commands.run("budget", "raise", "--tokens-per-day", "1")
+    assert (too_low.code, "are spent already" in too_low.err) == (0, True)
     nothing = await commands.run("budget", "raise")
     assert (nothing.code, "say how much" in nothing.err) == (2, True)
     unpriced = await commands.run("budget", "raise", "--money-per-day", "3")

@@ -73,7 +73,7 @@ async def test_list_shows_the_newest_and_filters(commands: Commands, dead_letter
     assert len(await origins("--since", "1h")) == 6
     assert await origins("--since", "2099-01-01") == []
     none = await commands.run("dlq", "list", "--partition", "7")
-    assert (none.code, none.out) == (1, "")
+    assert (none.code, none.out) == (2, "")
     assert "has no partition 7, it has 2" in none.err
 
 

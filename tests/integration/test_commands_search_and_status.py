@@ -51,6 +51,9 @@ async def test_search_refuses_vectors_of_another_model(commands: Commands) -> No
     assert "run `headrace init`" in before.err
     await commands.run("init")
     assert "nothing found" in (await commands.run("search", "x")).out
+    assert "that passes these filters" in (await commands.run("search", "x", "--tenant", "acme")).out
+    empty = await commands.run("search", " ")
+    assert (empty.code, "say what to look for" in empty.err) == (2, True)
     other = await commands.run("search", "x", HEADRACE_PROVIDER__DIMENSIONS="64")
     assert (other.code, other.out) == (2, "")
     assert "dimensions is 256 there and 64 here" in other.err
@@ -72,6 +75,18 @@ async def test_status_tells_lag_before_and_none_after_the_worker(commands: Comma
     assert set(after.json["problems"]) == {"worker"}
     shown = await commands.run("status")
     assert "3 documents" in shown.out
+
+
+async def test_status_tells_of_a_pause_also_while_no_worker_runs(commands: Commands) -> None:
+    await commands.run("init")
+    before = await commands.run("status")
+    assert "paused" not in before.out
+    assert "not known to Kafka yet" in before.out
+    paused = await commands.run("pause")
+    assert "is it the right one" in paused.err, "nobody has worked for this group"
+    assert "order    paused by" in (await commands.run("status")).out
+    await commands.run("resume")
+    assert (await commands.run("status", "--json")).json["index"]["orders"] == []
 
 
 async def test_status_counts_dead_letters_and_says_what_is_missing(commands: Commands) -> None:
