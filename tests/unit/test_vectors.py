@@ -50,6 +50,19 @@ def test_lists_of_numbers_are_the_same_as_base64_also_mixed_in_one_reply() -> No
     assert unpack(body(items(mixed)), 3, 2).vectors == [packed(v) for v in THREE]
 
 
+@pytest.mark.parametrize(("plain", "escaped"), [("/", "\\/"), ("+", "\\u002b"), ("A", "\\u0041")])
+def test_base64_may_be_escaped_as_any_string_of_json(plain: str, escaped: str) -> None:
+    told = body(items([base64([n * 0.37, -n * 1e9]) for n in range(1, 300)]))
+    assert (changed := told.replace(plain.encode(), escaped.encode())) != told
+    assert unpack(changed, 299, 2) == unpack(told, 299, 2)
+
+
+@pytest.mark.parametrize("wrong", ["AAAA!AAA", "AAAA AAA", "AAA", "AAAAAAAA=", "AAAA\u00e4AAA"])
+def test_what_is_no_base64_is_no_vector(wrong: str) -> None:
+    with pytest.raises(MalformedReply, match="no list of vectors"):
+        unpack(body(items([wrong])), 1, None)
+
+
 def test_whole_numbers_in_a_list_are_numbers() -> None:
     assert unpack(body(items([[1, 0]])), 1, 2).vectors == [packed([1, 0])]
 
