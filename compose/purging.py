@@ -24,13 +24,12 @@ from datetime import datetime
 import msgspec
 
 from compose.dead_letters import lying
-from consumers.core.decoding import FUTURE_MS
+from consumers.core.replaying import fence_time
 from consumers.core.selection import Filter
 from consumers.kafka.admin import Commit, Extent, KafkaView, lags
 from consumers.kafka.reader import read
 from consumers.stores.pgvector import PgVectorStore
 from consumers.stores.tombstones import Guard, Old, Tombstones
-from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerMisconfigured
 from schemas.fates import Fate, FateKind
 from schemas.settings import Settings
@@ -121,7 +120,7 @@ async def needs(settings: Settings) -> Needed:
     async with aclosing(lying(settings, Filter(), settled=True)) as found:
         async for letter, fate in found:
             if _may_come(fate, since_ms):
-                times.append(_time_of(letter, now_ms))
+                times.append(fence_time(letter, now_ms))
     return Needed(len(times), min(times, default=None), unresolved, since_ms)
 
 
@@ -130,11 +129,6 @@ def _may_come(fate: Fate | None, since_ms: int | None) -> bool:
         return True
     replayed_ms = datetime.fromisoformat(fate.at).timestamp() * 1000
     return fate.kind is FateKind.REPLAYED and since_ms is not None and replayed_ms + CLOCKS_MS >= since_ms
-
-
-def _time_of(letter: DeadLetter, now_ms: int) -> int:
-    """Return the time that the fence will see: a replay from the future counts as the oldest there is."""
-    return 0 if letter.origin.timestamp > now_ms + FUTURE_MS else letter.origin.timestamp
 
 
 async def _unresolved(settings: Settings) -> tuple[int, int | None]:

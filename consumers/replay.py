@@ -9,10 +9,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from uuid import uuid4
 
 from consumers.core.reckoning import Preview, Tally
-from consumers.core.replaying import Bookkeeping, Order, Plan, plan, prospect
+from consumers.core.replaying import Bookkeeping, Order, Plan, is_unguarded, plan, prospect
 from consumers.kafka.dead_letters import Ranges, fates, known_fates, letters, outcome_ranges, ranges
 from producers.outcomes import OutcomeProducer
 from producers.replays import ITS_OWN, ParcelProducer, Refusal
@@ -30,13 +31,15 @@ PULSE_S = 0.25
 class Run:
     """One go through the dead-letter topic, as far as it reaches at ``prepare``.
 
-    ``tally`` can be looked at meanwhile; ``stop`` ends it behind the group that is on its way.
+    ``tally`` can be looked at meanwhile; ``stop`` ends it behind the group that is on its way. *purged_before* is the
+    time from before which tombstones may be missing in the index.
     """
 
-    def __init__(self, settings: Settings, order: Order) -> None:
+    def __init__(self, settings: Settings, order: Order, purged_before: datetime | None = None) -> None:
         self.tally = Tally()
         self._settings = settings
         self._order = order
+        self._purged_before_ms = 0 if purged_before is None else int(purged_before.timestamp() * 1000)
         self._name = uuid4().hex
         self._ranges: Ranges = {}
         self._outcomes: Ranges | None = None
@@ -56,12 +59,12 @@ class Run:
         kafka, topic = self._settings.kafka, self._settings.outcomes_topic
         self._ranges = await ranges(kafka, self._order.asked)
         self._outcomes = await outcome_ranges(kafka, topic)
-        self._known = {} if self._order.again else await known_fates(kafka, topic)
+        self._known = await known_fates(kafka, topic)
         self.tally.total = sum(end - start for start, end in self._ranges.values() if end > start)
 
     async def preview(self) -> Preview:
         """Say what ``run`` would do, and do nothing."""
-        found, tally = Preview(), Tally()
+        found, tally, unguarded = Preview(), Tally(), 0
         max_bytes = self._settings.worker.max_document_bytes
         async with aclosing(self._groups(tally)) as groups:
             async for group in groups:
@@ -71,7 +74,8 @@ class Run:
                     # A correction that is still wrong makes no plan.
                     wrong = not planned.edited and isinstance(prospect(letter, now_ms, max_bytes), InvalidDocument)
                     found.count(letter.failure.code or "unknown", planned, wrong=wrong)
-        found.before = tally.before
+                    unguarded += self._is_unguarded(letter, planned, now_ms)
+        found.before, found.unguarded = tally.before, unguarded
         return found
 
     async def run(self) -> Tally:
@@ -110,7 +114,7 @@ class Run:
                     tally.looked_at += 1
                     if self._stop.is_set() or tally.taken == self._order.limit:
                         break
-                    if self._is_settled(letter):
+                    if not self._order.again and self._is_settled(letter):
                         tally.before += 1
                         continue
                     tally.taken += 1
@@ -129,6 +133,12 @@ class Run:
     def _is_settled(self, letter: DeadLetter) -> bool:
         fate = self._known.get(fate_key(letter.message.place))
         return fate is not None and fate.settles
+
+    def _is_unguarded(self, letter: DeadLetter, planned: Plan, now_ms: int) -> bool:
+        if planned.kind is not FateKind.REPLAYED or planned.edited:
+            return False
+        settled, group = self._is_settled(letter), self._settings.group
+        return is_unguarded(letter, self._purged_before_ms, now_ms, group, settled=settled)
 
     async def _deal_with(
         self, group: Sequence[DeadLetter], producer: ParcelProducer, outcomes: OutcomeProducer

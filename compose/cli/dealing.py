@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from typing import NoReturn
 
 import typer
@@ -16,7 +17,8 @@ from compose.cli.errors import FAILED, INTERRUPTED
 from consumers.core.reckoning import Preview, Tally
 from consumers.core.replaying import Order
 from consumers.replay import Run
-from schemas.errors import ConfigurationError, InvalidDocument
+from consumers.stores.tombstones import Tombstones
+from schemas.errors import ConfigurationError, HeadraceError, InvalidDocument
 from schemas.fates import FateKind
 from schemas.settings import Settings
 
@@ -28,10 +30,13 @@ async def deal(settings: Settings, order: Order, *, dry_run: bool, yes: bool, as
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if not (dry_run or yes or asks):
         raise ConfigurationError("nobody is there to be asked: say --yes, or look first with --dry-run")
-    run = Run(settings, order)
+    known, purged_before = await _purged_before(settings, order)
+    run = Run(settings, order, purged_before)
     await run.prepare()
-    if dry_run or not yes or order.document is not None:
+    if dry_run or not yes or order.document is not None or purged_before is not None:
         preview = await _previewed(run, order)
+        if not known:
+            preview.unguarded = None
         if dry_run:
             if as_json:
                 print_json(preview)
@@ -40,6 +45,8 @@ async def deal(settings: Settings, order: Order, *, dry_run: bool, yes: bool, as
             return
         if not yes and not _agreed(preview):
             raise typer.Exit(FAILED)
+        if yes:
+            _warn(preview, stderr())
     try:
         with _interruptible(run):
             async with _progress(run.tally, stderr()):
@@ -50,6 +57,19 @@ async def deal(settings: Settings, order: Order, *, dry_run: bool, yes: bool, as
         raise typer.Exit(INTERRUPTED)
     if run.tally.done[FateKind.SKIPPED]:
         raise typer.Exit(FAILED)
+
+
+async def _purged_before(settings: Settings, order: Order) -> tuple[bool, datetime | None]:
+    """Ask the index, where it matters, whether tombstones were purged; the first is False where it does not say."""
+    if order.kind is not FateKind.REPLAYED or order.document is not None:
+        return True, None
+    try:
+        async with Tombstones(settings.store) as tombstones:
+            return True, await tombstones.purged_before()
+    except HeadraceError as error:
+        if order.again:
+            stderr().print(f"the index does not say whether deleted documents were purged: {readable(str(error))}")
+        return False, None
 
 
 async def _previewed(run: Run, order: Order) -> Preview:
@@ -84,6 +104,7 @@ def _print_preview(preview: Preview, console: Console) -> None:
     if preview.before:
         console.print(f"{preview.before:,} more were dealt with before (--again takes them as well)")
     _print_reasons(console, preview.skipped)
+    _warn(preview, console)
     if preview.codes:
         rows = [
             (readable(code), f"{count:,}", f"{preview.passing[code]:,}", f"{preview.failing[code]:,}")
@@ -91,6 +112,15 @@ def _print_preview(preview: Preview, console: Console) -> None:
         ]
         console.print()
         print_table(console, ("code", "count", "decoding", "invalid"), rows, "count decoding invalid")
+
+
+def _warn(preview: Preview, console: Console) -> None:
+    if preview.unguarded:
+        console.print(
+            f"warning: {preview.unguarded:,} of them may be older than deletions that were purged: "
+            "replayed, such a document is there again",
+            style="yellow",
+        )
 
 
 def _print_reasons(console: Console, skipped: Mapping[str, int]) -> None:

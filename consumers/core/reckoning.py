@@ -27,7 +27,10 @@ class Tally:
 
 @dataclass
 class Preview:
-    """What an order would do: letters by fate, topic and code, and by what decoding makes of them today."""
+    """What an order would do: letters by fate, topic and code, and by what decoding makes of them today.
+
+    ``unguarded`` of them may bring back a document whose tombstone was purged; None where that is not known.
+    """
 
     before: int = 0
     fates: Counter[FateKind] = field(default_factory=Counter)
@@ -36,6 +39,7 @@ class Preview:
     passing: Counter[str] = field(default_factory=Counter)
     failing: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    unguarded: int | None = 0
 
     def count(self, code: str, planned: Plan, *, wrong: bool) -> None:
         """Take a dead letter into account; *wrong* says that decoding refuses its original today as well."""

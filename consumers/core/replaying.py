@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from consumers.core.decoding import Decoded, Value, decode
+from consumers.core.decoding import FUTURE_MS, Decoded, Value, decode
 from consumers.core.selection import Filter
 from schemas import headers
 from schemas.dead_letters import DeadLetter, Record, cut, original
@@ -79,6 +79,20 @@ def plan(letter: DeadLetter, order: Order, topics: Bookkeeping, now_ms: int) -> 
     # Behind its origin in any topic, or the worker would not believe that it is a replay.
     timestamp = max(now_ms, letter.origin.timestamp + 1)
     return Plan(FateKind.REPLAYED, order.reason, Parcel(target, replayed(letter), partition, timestamp))
+
+
+def is_unguarded(letter: DeadLetter, purged_before_ms: int, now_ms: int, group: str, *, settled: bool) -> bool:
+    """Say whether a replay may bring back a document whose tombstone was purged.
+
+    A purge spares what guards against the dead letters that are open in its *group*; one that was dealt with before,
+    or is another group's, may be older than a tombstone that is gone.
+    """
+    return (settled or letter.group != group) and fence_time(letter, now_ms) < purged_before_ms
+
+
+def fence_time(letter: DeadLetter, now_ms: int) -> int:
+    """Return the time that the fence will see: a replay from the future counts as the oldest there is."""
+    return 0 if letter.origin.timestamp > now_ms + FUTURE_MS else letter.origin.timestamp
 
 
 def replayed(letter: DeadLetter) -> Record:

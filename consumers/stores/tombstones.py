@@ -113,6 +113,11 @@ class Tombstones:
         """Let the index know that tombstones from before a time may be missing."""
         await self._ask("note_purge", before)
 
+    async def purged_before(self) -> datetime | None:
+        """Return the time from before which tombstones may be missing; None where none was ever purged."""
+        found: datetime | None = await self._ask("purged_before")
+        return found
+
     async def purge(self, before: datetime, guard: Guard) -> AsyncGenerator[int, None]:
         """Remove what may go, a batch at a time, each for good; yield how many. To be used within ``aclosing``."""
         since = datetime.fromtimestamp(0, before.tzinfo)

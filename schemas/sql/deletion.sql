@@ -40,6 +40,9 @@ WHERE deleted_at < $1::timestamptz
 -- Before anything goes: from here on a tombstone that is older may be missing.
 UPDATE {index}.about SET purged_before = greatest(purged_before, $1)
 
+-- purged_before --
+SELECT purged_before FROM {index}.about
+
 -- purge_tombstones --
 -- Remove at most $5 tombstones that may go, from a time on; what a worker has locked stays until the next purge.
 WITH old AS (

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from consumers.core.decoding import Decoded, decode, origin_of
-from consumers.core.replaying import Bookkeeping, Order, Plan, corrected, plan, prospect, replayed
+from consumers.core.replaying import Bookkeeping, Order, Plan, corrected, is_unguarded, plan, prospect, replayed
 from consumers.core.selection import Filter, told_tenant
 from schemas.dead_letters import DeadLetter, Failure, Record, from_message, original, to_record
 from schemas.documents import Deletion
@@ -200,3 +200,23 @@ def test_a_fate_is_kept_under_the_place_and_time_of_its_dead_letter() -> None:
 def test_only_what_was_skipped_is_left_to_be_dealt_with() -> None:
     settled = [kind for kind in FateKind if Fate(kind, "", "").settles]
     assert settled == [FateKind.REPLAYED, FateKind.PARKED, FateKind.DISCARDED]
+
+
+@pytest.mark.parametrize(
+    ("later_ms", "settled", "group", "unguarded"),
+    [
+        (-1, True, "group", True),
+        (0, True, "group", False),
+        (-1, False, "group", False),
+        (-1, False, "another", True),
+        (NOW_MS, True, "group", True),
+    ],
+    ids=["older", "not older", "open, so that a purge spares its tombstone", "of another group", "from the future"],
+)
+def test_a_letter_that_was_dealt_with_and_is_older_than_a_purge_may_bring_a_deleted_document_back(
+    later_ms: int, group: str, *, settled: bool, unguarded: bool
+) -> None:
+    purged_before_ms = NOW_MS - 1_000
+    first = replace(message(), timestamp=purged_before_ms + later_ms)
+    letter = replace(dead(first), origin=first.place)
+    assert is_unguarded(letter, purged_before_ms, NOW_MS, group, settled=settled) is unguarded
