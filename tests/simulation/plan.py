@@ -168,6 +168,7 @@ def plan(seed: int) -> Plan:
     for fault in FAULTS:
         if chance.random() < 0.3:
             made.faults[fault] = chance.choice((0.02, 0.1, 0.3)) if fault != "parse" else 0.1
+    _shorten_the_deadline(later, made)
     for outage in OUTAGES:
         if chance.random() < 0.15:
             start = chance.uniform(0, calm_at)
@@ -175,6 +176,15 @@ def plan(seed: int) -> Plan:
     made.events = _events(chance, made)
     made.writes = _writes(chance, made)
     return made
+
+
+def _shorten_the_deadline(chance: random.Random, made: Plan) -> None:
+    """Let some seeds give up what waits too long; read again, it may well be stored."""
+    if chance.random() < 0.2:
+        wished = {"on_deadline": "dead-letter", "deadline_s": chance.choice((1.0, 5.0))}
+        provider = made.settings.provider.model_copy(update=wished)
+        made.settings = made.settings.model_copy(update={"provider": provider})
+        made.read_again = False
 
 
 def _settings(chance: random.Random, *, flood: bool) -> Settings:

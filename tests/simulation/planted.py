@@ -16,7 +16,8 @@ Each is a patch on the real program, or on the adapter that it trusts:
 - ``begun after it was revoked``: an assignment that is gone before its starts are known is begun all the same;
 - ``a rejected row takes its neighbours along``: a group with one is dead-lettered whole;
 - ``forced in vain``: what was embedded before the moment is not older for the index;
-- ``staged vectors given back twice``: the budget counts down for a document that it has forgotten.
+- ``staged vectors given back twice``: the budget counts down for a document that it has forgotten;
+- ``given up at once``: what waits for the provider is not let wait until its deadline.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from unittest.mock import patch
 
 from consumers.core import fence
 from consumers.core.conditions import Conditions
+from consumers.core.deadlines import Deadlines
 from consumers.core.flight import Cause, Flight
 from consumers.core.tracking import PartitionTracker
 from consumers.kafka.source import Source
@@ -130,10 +132,11 @@ def _condition_never_cleared() -> Planted:
 
 
 def _positions_unknown_to_the_index() -> Planted:
-    async def nothing(port: StorePort, group: str, topic: str, positions: Mapping[int, int]) -> None:
-        del port, group, topic, positions
+    async def nothing(port: StorePort, *told: object) -> bool:
+        del port, told
+        return True
 
-    return StorePort, "save_positions", nothing
+    return StorePort, "advance_positions", nothing
 
 
 def _begun_after_it_was_revoked() -> Planted:
@@ -163,6 +166,10 @@ def _staged_vectors_given_back_twice() -> Planted:
     return Flight, "counted", property(lambda flight: True)  # noqa: ARG005 - the shape of what it replaces
 
 
+def _given_up_at_once() -> Planted:
+    return Deadlines, "before", lambda deadlines, now: now  # noqa: ARG005 - the shape of what it replaces
+
+
 BUGS: dict[str, Callable[[], Planted]] = {
     "commit before write": _commit_before_write,
     "fence removed": _fence_removed,
@@ -179,6 +186,7 @@ BUGS: dict[str, Callable[[], Planted]] = {
     "a rejected row takes its neighbours along": _rejected_row_takes_its_neighbours_along,
     "forced in vain": _forced_in_vain,
     "staged vectors given back twice": _staged_vectors_given_back_twice,
+    "given up at once": _given_up_at_once,
 }
 
 

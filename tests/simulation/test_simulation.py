@@ -42,6 +42,7 @@ TO_BE_MET = (
         "staged",
         "staged before",
         "forced",
+        "given up at its deadline",
     ),
     *("Assigned", "Revoked", "Rewound", "CommitRefused", "PollFailed", "TextsReused", "CallFailed", "WriteFailed"),
     *(f"Resolved {outcome}" for outcome in ("stored", "unchanged", "superseded", "deleted", "dead_lettered")),

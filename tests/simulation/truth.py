@@ -50,6 +50,9 @@ class Known:
     harmful: bool
     settled: bool = False
     dead: bool = False
+    late: bool = False
+    """Dead-lettered at its deadline: where it was delivered twice, the other may have been stored."""
+    since: float = 0.0
     raised: Mark | None = None
     """The mark with the greatest timestamp of its partition so far, which the fence sees if one reader saw both."""
 
@@ -70,9 +73,14 @@ class Known:
 
 @dataclass
 class Truth:
-    """Every record by its place and by its key; ``wrong`` is told of what must not be."""
+    """Every record by its place and by its key; ``wrong`` is told of what must not be.
+
+    A document may be given up once it has waited for ``patience_s``; None is never.
+    """
 
     wrong: Callable[[str], None]
+    now: Callable[[], float]
+    patience_s: float | None = None
     records: dict[int, dict[int, Known]] = field(default_factory=dict)
     by_key: dict[DocumentKey, list[Known]] = field(default_factory=dict)
     verified: dict[int, int] = field(default_factory=dict)
@@ -81,6 +89,7 @@ class Truth:
     def appended(self, message: Message) -> None:
         """Learn of a record."""
         known = _known(message)
+        known.since = self.now()
         if known.mark is not None and known.mark.origin == message.place:
             newest = max(self.newest.get(message.partition, 0), known.mark.fence_ts)
             self.newest[message.partition] = newest
@@ -154,7 +163,9 @@ class Truth:
         """Look at a dead letter: I6, I7."""
         place = letter.message.place
         known = self.records[place.partition][place.offset]
-        if not known.harmful:
+        if letter.failure.code == "deadline":
+            known.late = self.patience_s is not None and self.now() - known.since >= self.patience_s
+        if not known.harmful and not known.late:
             self.wrong(f"I6: {known.message} was dead-lettered: {letter.failure}")
         record, first = to_record(letter), known.message
         null_key = first.key is None and first.value is None
@@ -176,7 +187,11 @@ class Truth:
             if key not in self.by_key:
                 self.wrong(f"a row of nobody: {key}")
         for key, records in self.by_key.items():
-            expected = final_marks([one for one in records if not one.dead], ordered=self._is_ordered(key))
+            late = any(one.late for one in records)
+            alive = [one for one in records if not one.dead or one.late]
+            expected = final_marks(alive, ordered=self._is_ordered(key) and not late)
+            if all(one.dead for one in records):
+                expected.append(None)
             mark = rows[key].mark if key in rows else None
             if not any(_same_winner(mark, one) for one in expected):
                 self.wrong(f"I3: {key} ends as {mark}, expected {expected}")

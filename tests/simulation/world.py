@@ -48,7 +48,9 @@ class World:
         self.loop = loop
         self.calm = False
         self.wrongs: list[str] = []
-        self.truth = Truth(self.wrong)
+        provider = plan.settings.provider
+        patience_s = provider.deadline_s if provider.on_deadline == "dead-letter" else None
+        self.truth = Truth(self.wrong, lambda: self.since, patience_s)
         self.chance = random.Random(f"{plan.seed}/faults")
         self.store = MemoryStore(fingerprint)
         self.provider = MemoryProvider(DIMENSIONS, spoil=lambda text: "never finite" if BROKEN in text else None)
@@ -272,6 +274,7 @@ class World:
             raise self.chance.choice((BrokerUnavailable, BrokerUnavailable, BrokerMisconfigured))("no topic")
         self.letters.append(letter)
         self.say("dead letter", letter.message.place, letter.failure.code)
+        self.met["given up at its deadline"] += letter.failure.code == "deadline"
         self.truth.dead_lettered(letter)
         await self.pass_time()
         if self._fails("dead letters after"):
