@@ -49,6 +49,9 @@ async def replay(  # noqa: PLR0913 - an option each
     its way; a run that was killed is started again, and publishes at most one group of a hundred twice, which the
     worker notices.
 
+    It warns of letters that --again takes and that may be older than deletions which `headrace purge` has forgotten:
+    nothing keeps such a document deleted any more.
+
     With --edit, a corrected document in the form of the source topic takes the place of the one dead letter that
     --partition and --offset name. It is a new document with a new origin: it replaces what is stored.
 

@@ -29,7 +29,7 @@ async def purge(
 
     A deletion leaves a row that keeps older records from bringing the document back. This removes those rows, but for
     the ones that are still needed: against dead letters that were not dealt with, and against records that the workers
-    have not resolved. Dead letters that were parked or discarded do not count, so replay none of those with --again.
+    have not resolved. Dead letters that were dealt with do not count: `headrace dlq replay --again` warns of those.
 
     A reset to the start of the topic is safe afterwards: it reads the older records of a document, then its deletion.
 

@@ -42,6 +42,7 @@ async def test_a_late_document_is_waited_for_and_told_of(harness: Harness) -> No
     await _publish_with_stubborn_ones(harness)
     worker = harness.worker(provider__deadline_s=DEADLINE_S, provider__max_items=1)
     await harness.wait_for_status(worker, "two documents are late", lambda status: _late(status) == len(REFUSED))
+    assert await worker.metric("headrace_messages_late") == len(REFUSED)
     assert worker.told.count("documents wait longer than their deadline") in {1, 2}, "once a partition"
     assert await harness.log.dead_letters() == []
     await harness.provider.set(Behaviour())
