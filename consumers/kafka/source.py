@@ -35,10 +35,10 @@ from aiokafka.structs import OffsetAndMetadata
 from consumers.core.membership import Membership
 from consumers.core.positions import Because, Start, commit_metadata
 from consumers.core.tracking import PartitionTracker
-from consumers.kafka.starting import find_starts
+from consumers.kafka.starting import committed_offsets, find_starts
 from producers.connection import client_options
 from producers.errors import FOREIGN, broker_errors, translated
-from schemas.errors import BrokerMisconfigured
+from schemas.errors import BrokerMisconfigured, StoreUnavailable
 from schemas.events import Assigned, CommitRefused, Committed, LostToRetention, Observer, PollFailed, Rewound
 from schemas.messages import Message, TimestampType
 from schemas.settings import Settings
@@ -52,6 +52,7 @@ STOP_TIMEOUT_S = 10.0
 COMMIT_TIMEOUT_S = 10.0
 REBALANCE_MARGIN_S = 10.0
 METADATA_MAX_AGE_S = 30.0
+IN_DOUBT = "the index was put back to an earlier time, restarted, or fed by another worker: going on at what it knows"
 
 UNREADABLE = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
 """Errors of Kafka's client that speak of a record; any exception that is not of the client or the network does too."""
@@ -69,10 +70,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What the index remembers of our commits: methods of the store, bound to one group and topic."""
+    """What the index remembers of our commits: methods of the store, bound to one group and topic.
+
+    ``save`` takes positions, those that are known to stand there, and the ``server`` that told them.
+    """
 
     load: Callable[[], Awaitable[Mapping[int, int]]]
-    save: Callable[[Mapping[int, int]], Awaitable[None]]
+    save: Callable[[Mapping[int, int], Mapping[int, int], str], Awaitable[bool]]
+    server: Callable[[], Awaitable[str]]
     has_documents: Callable[[], Awaitable[bool]]
 
 
@@ -99,6 +104,11 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self._consumer: Any = None
         self._due: frozenset[int] | None = None
         self._generation = 0
+        self._known: dict[int, int] = {}
+        self._server = ""
+        """Positions as the index holds them if nothing has happened to it, and the run of its server that told them."""
+        self._in_doubt = False
+        self._revocations = 0
         self._may_commit = False
         self._paused = False
         self._held_back: set[int] = set()
@@ -140,6 +150,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         Raises BrokerUnavailable, BrokerMisconfigured or an error of the store that keeps our positions; the next poll
         goes on where this one would have.
         """
+        if self._in_doubt:
+            await self._begin_again()
         if self._due is not None:
             await self._begin(self._due)
         try:
@@ -177,9 +189,12 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         """Commit every position that moved, to the index first.
 
         Raises StoreUnavailable or BrokerUnavailable: then the next commit says the same or more. Does nothing once
-        the group has refused a commit in this assignment.
+        the group has refused a commit in this assignment. Where the index does not hold what we left there, what it
+        has acknowledged since may be gone: every partition begins again at what it knows.
         """
         async with self._commit_lock:
+            if self._in_doubt:
+                raise StoreUnavailable(IN_DOUBT)
             moved = {
                 partition: tracker.position
                 for partition, tracker in self.trackers.items()
@@ -187,8 +202,11 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             }
             if not moved or not self._is_member():
                 return
-            began, committed = time.monotonic(), self.committed
-            await self._ledger.save(moved)
+            began, committed, known = time.monotonic(), self.committed, self._known
+            if not await self._ledger.save(moved, known, self._server):
+                self._in_doubt = known is self._known
+                raise StoreUnavailable(IN_DOUBT)
+            known.update(moved)
             if await self._send_commit(moved):
                 committed.update(moved)  # of the assignment it began with, be that over by now
                 self._observe(Committed(moved, time.monotonic() - began))
@@ -217,6 +235,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Drain and commit what can be, then give every partition up: the assignor is eager."""
+        self._revocations += 1
         # The client has forgotten its generation where the group did not know it any more.
         if set(revoked) and self._consumer._coordinator.generation < 0:  # noqa: SLF001 - not public
             self._membership.lost(time.monotonic())
@@ -236,17 +255,26 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             for tracker in self.trackers.values():
                 tracker.close()
             self.trackers, self.committed, self.ends, self.unreadable = {}, {}, {}, {}
+            self._known, self._in_doubt = {}, False
             self._held_back = set()
             self._may_commit = False
+
+    async def _begin_again(self) -> None:
+        """Give every partition up and let the next poll begin with them, unless the group takes them meanwhile."""
+        due, before = frozenset(self.trackers), self._revocations
+        await self._give_up()
+        if self._revocations == before:
+            self._due = due
 
     async def _begin(self, due: frozenset[int]) -> None:
         """Decide where each partition starts, seek there, and only then track."""
         places = self._places(due)
         try:
             ledger = self._ledger
-            starts = await find_starts(
-                self._consumer, self._settings, places, await ledger.load(), ledger.has_documents
-            )
+            committed = await committed_offsets(self._settings) if places else {}
+            server = await ledger.server()
+            known = dict(await ledger.load())
+            starts = await find_starts(self._consumer, self._settings, places, committed, known, ledger.has_documents)
         except Exception:
             # Nobody is to expel us as silent while we wait for Kafka or the index.
             self._consumer.pause(*(place for place in places if place in self._consumer.assignment()))
@@ -262,6 +290,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             if start.because is Because.COMMITTED:
                 self.committed[place.partition] = start.position
             self._tell(place.partition, start)
+        self._known, self._server = known, server
         self._due, self._may_commit, self.rebalancing = None, True, False
         self._consumer.resume(*places)
         if self._paused:
@@ -305,9 +334,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             return []  # asked for before our own start was set; it is set now
         self._observe(PollFailed(type(error).__name__, str(error)))
         if isinstance(error, OffsetOutOfRangeError):
-            due = frozenset(self.trackers)
-            await self._give_up()
-            self._due = due
+            await self._begin_again()
             return []
         if isinstance(error, FOREIGN) and not isinstance(error, UNREADABLE):
             raise translated(error, f"reading {self._topic}") from error

@@ -17,18 +17,20 @@ async def find_starts(
     consumer: Any,  # noqa: ANN401 - aiokafka publishes no types
     settings: Settings,
     places: Iterable[TopicPartition],
+    committed: Mapping[TopicPartition, tuple[int, str]],
     stored: Mapping[int, int],
     has_documents: Callable[[], Awaitable[bool]],
 ) -> dict[TopicPartition, tuple[Start, int]]:
     """Return for each place where to start, and its end offset.
 
-    *stored* is what the index remembers of our commits; where that is nothing, *has_documents* tells whether it is
-    empty. Raises BrokerUnavailable, BrokerMisconfigured, and IndexMismatch where the group belongs to another index.
+    *committed* is what the group has committed, asked for before *stored*, which the index remembers of our commits:
+    each is told the index first, so that what was asked for later is never behind. Where *stored* is nothing,
+    *has_documents* tells whether the index is empty. Raises BrokerUnavailable, BrokerMisconfigured, and IndexMismatch
+    where the group belongs to another index.
     """
     wanted = list(places)
     if not wanted:
         return {}
-    committed = await committed_offsets(settings)
     if not stored and not await has_documents():
         see_that_the_index_knows(settings.store.index, [committed[place][1] for place in wanted if place in committed])
     with broker_errors("finding where to start"):

@@ -37,6 +37,8 @@ class MemoryStore:
     def __init__(self, fingerprint: Fingerprint | None = None, *, force_before: datetime | None = None) -> None:
         """Begin empty; what was embedded before *force_before*, which may be set anew, counts as absent."""
         self.force_before = force_before
+        self.run = "memory"
+        """Set it anew where the database is put back, or its server is started again."""
         self._fingerprint = fingerprint
         self._rows: dict[DocumentKey, Row] = {}
         self._positions: dict[tuple[str, str], dict[int, int]] = {}
@@ -98,6 +100,20 @@ class MemoryStore:
     async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
         """Remember the next offset of each partition."""
         self._positions.setdefault((group, topic), {}).update(positions)
+
+    async def advance_positions(
+        self, group: str, topic: str, positions: Mapping[int, int], known: Mapping[int, int], server: str
+    ) -> bool:
+        """Remember the next offset of each partition if the index holds what is *known* and runs on *server*."""
+        stored = self._positions.setdefault((group, topic), {})
+        if server != self.run or any(stored.get(p) != known.get(p) for p in positions):
+            return False
+        stored.update(positions)
+        return True
+
+    async def server(self) -> str:
+        """Name the run that ``run`` tells."""
+        return self.run
 
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:
         """Return what save_positions remembered."""

@@ -160,6 +160,26 @@ class PgVectorStore:
                     self._queries["save_positions"], group, topic, partitions, [positions[p] for p in partitions]
                 )
 
+    async def advance_positions(
+        self, group: str, topic: str, positions: Mapping[int, int], known: Mapping[int, int], server: str
+    ) -> bool:
+        """Remember the next offset of each partition if the index holds what is *known* and runs on *server*."""
+        partitions = sorted(positions)
+        offsets, expected = [positions[p] for p in partitions], [known.get(p) for p in partitions]
+        with translated():
+            async with self._connections.one() as connection:
+                return bool(
+                    await connection.fetchval(
+                        self._queries["advance_positions"], group, topic, partitions, offsets, expected, server
+                    )
+                )
+
+    async def server(self) -> str:
+        """Name the run of the database's server, by when it began."""
+        with translated():
+            async with self._connections.one() as connection:
+                return str(await connection.fetchval(self._queries["server"]))
+
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:
         """Return what save_positions remembered."""
         with translated():

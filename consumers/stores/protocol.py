@@ -47,7 +47,19 @@ class Store(Protocol):
         """Return of which of these texts the vectors are kept."""
 
     async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
-        """Remember the next offset of each partition; called before each commit to Kafka."""
+        """Remember the next offset of each partition, whatever was remembered before."""
+
+    async def advance_positions(
+        self, group: str, topic: str, positions: Mapping[int, int], known: Mapping[int, int], server: str
+    ) -> bool:
+        """Remember the next offset of each partition; called before each commit to Kafka.
+
+        False, and nothing is remembered, where the index does not hold what is *known* of these partitions, or where
+        its ``server`` is another: somebody else owns them, or it was put back to an earlier time.
+        """
+
+    async def server(self) -> str:
+        """Name the run of the database's server: what was acknowledged may be lost where another one answers."""
 
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:
         """Return what save_positions remembered."""

@@ -174,6 +174,36 @@ ON CONFLICT (consumer_group, topic, partition) DO UPDATE SET
     next_offset = excluded.next_offset,
     saved_at = excluded.saved_at
 
+-- advance_positions --
+-- All of them, or none where one is not what it is taken for ($5) or the server is not the one it was then ($6).
+WITH k AS (
+    SELECT * FROM unnest($3::integer[], $4::bigint[], $5::bigint[]) AS k(partition, next_offset, known)
+),
+held AS (
+    SELECT p.partition, p.next_offset
+    FROM {index}.positions AS p
+    WHERE p.consumer_group = $1 AND p.topic = $2 AND p.partition = ANY ($3)
+    FOR UPDATE
+),
+fit AS (
+    SELECT bool_and(held.next_offset IS NOT DISTINCT FROM k.known)
+        AND pg_postmaster_start_time()::text = $6 AS fits
+    FROM k LEFT JOIN held USING (partition)
+),
+saved AS (
+    INSERT INTO {index}.positions AS p (consumer_group, topic, partition, next_offset, saved_at)
+    SELECT $1, $2, k.partition, k.next_offset, now()
+    FROM k, fit
+    WHERE fit.fits
+    ON CONFLICT (consumer_group, topic, partition) DO UPDATE SET
+        next_offset = excluded.next_offset,
+        saved_at = excluded.saved_at
+)
+SELECT fits FROM fit
+
+-- server --
+SELECT pg_postmaster_start_time()::text
+
 -- load_positions --
 SELECT partition, next_offset FROM {index}.positions WHERE consumer_group = $1 AND topic = $2
 

@@ -102,7 +102,8 @@ async def _work(settings: Settings, standing: str | None, done: Counter[str]) ->
     topic = settings.kafka.topic
     ledger = source.Ledger(
         load=lambda: store.load_positions(settings.group, topic),
-        save=lambda positions: store.save_positions(settings.group, topic, positions),
+        save=lambda *told: store.advance_positions(settings.group, topic, *told),
+        server=store.server,
         has_documents=_yes,
     )
     origin = source.Source(settings, fingerprint.digest, ledger, _unheard)

@@ -385,6 +385,17 @@ class StoreContract:
         assert await store.load_positions("g", "t") == {0: 5, 1: 3, 2: 1}
         assert await store.load_positions("g", "unknown") == {}
 
+    async def test_positions_advance_from_what_is_known_and_on_one_run_of_the_server(self, store: Store) -> None:
+        server = await store.server()
+        assert await store.advance_positions("g", "t", {0: 5, 1: 7}, {}, server)
+        assert await store.advance_positions("g", "t", {0: 6, 2: 1}, {0: 5, 1: 7}, server)
+        assert not await store.advance_positions("g", "t", {0: 5, 3: 1}, {0: 4}, server), "another owner was here"
+        assert not await store.advance_positions("g", "t", {1: 8}, {}, server), "and where nothing was before"
+        assert not await store.advance_positions("g", "t", {0: 9, 4: 1}, {0: 6, 4: 3}, server), "it was put back"
+        assert not await store.advance_positions("g", "t", {0: 9}, {0: 6}, f"{server} later")
+        assert await store.load_positions("g", "t") == {0: 6, 1: 7, 2: 1}
+        assert await store.server() == server
+
     async def test_forgotten_positions_are_as_if_they_had_never_been_saved(self, store: Store) -> None:
         await store.save_positions("g", "t", {0: 5, 1: 7})
         await store.save_positions("g", "other", {0: 9})

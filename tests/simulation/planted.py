@@ -132,10 +132,11 @@ def _condition_never_cleared() -> Planted:
 
 
 def _positions_unknown_to_the_index() -> Planted:
-    async def nothing(port: StorePort, group: str, topic: str, positions: Mapping[int, int]) -> None:
-        del port, group, topic, positions
+    async def nothing(port: StorePort, *told: object) -> bool:
+        del port, told
+        return True
 
-    return StorePort, "save_positions", nothing
+    return StorePort, "advance_positions", nothing
 
 
 def _begun_after_it_was_revoked() -> Planted:

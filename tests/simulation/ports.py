@@ -53,11 +53,19 @@ class StorePort:
         self._world.met["staged before"] += bool(found)
         return found
 
-    async def save_positions(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+    async def advance_positions(
+        self, group: str, topic: str, positions: Mapping[int, int], known: Mapping[int, int], server: str
+    ) -> bool:
         await self._world.ask_store("positions")
-        await self._world.store.save_positions(group, topic, positions)
-        self._world.told_the_index(positions)
+        saved = await self._world.store.advance_positions(group, topic, positions, known, server)
+        if saved:
+            self._world.told_the_index(positions)
         await self._world.answer_store("positions")
+        return saved
+
+    async def server(self) -> str:
+        await self._world.ask_store("positions")
+        return await self._world.store.server()
 
     async def load_positions(self, group: str, topic: str) -> dict[int, int]:
         await self._world.ask_store("positions")

@@ -36,7 +36,8 @@ class Worker:
         group, topic = settings.group, settings.kafka.topic
         ledger = Ledger(
             load=lambda: store.load_positions(group, topic),
-            save=lambda positions: store.save_positions(group, topic, positions),
+            save=lambda *told: store.advance_positions(group, topic, *told),
+            server=store.server,
             has_documents=store.has_documents,
         )
         fingerprint = fingerprint_of(settings)

@@ -28,7 +28,7 @@ class OnePoll(Source):
     """A topic with one message, which a first poll returns."""
 
     def __init__(self, message: Message) -> None:
-        super().__init__(Settings(), "digest", Ledger(positions, forget, has_documents), lambda _: None)
+        super().__init__(Settings(), "digest", Ledger(positions, forget, server, has_documents), lambda _: None)
         self._deliveries = [[Delivery(PartitionTracker(0, 0), [message])]]
 
     async def poll(self, max_records: int = 1, max_bytes: int = 1) -> list[Delivery]:
@@ -43,8 +43,12 @@ async def positions() -> dict[int, int]:
     return {}
 
 
-async def forget(_: object) -> None:
-    return None
+async def forget(*_: object) -> bool:
+    return True
+
+
+async def server() -> str:
+    return ""
 
 
 async def has_documents() -> bool:
