@@ -17,6 +17,8 @@ RESTART_FIRST_S = 1.0
 LONG_LIFE_S = 60.0
 """A worker that lived so long is restarted as if it had never failed."""
 ENDED_WELL, WRONG = 0, 2
+AS_TOLD = (-signal.SIGTERM, -signal.SIGINT)
+"""How a child ends that is told to before it can listen."""
 
 
 def supervise(arguments: Sequence[str], settings: Settings) -> int:
@@ -59,7 +61,7 @@ class _Supervisor:
             if self._stopping.is_set():
                 child.send_signal(signal.SIGTERM)
             code = await child.wait()
-            if code == ENDED_WELL:
+            if code == ENDED_WELL or (self._stopping.is_set() and code in AS_TOLD):
                 return
             self._code = max(self._code, abs(code))
             if code == WRONG:

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import signal
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -39,3 +42,19 @@ def test_every_child_is_told_the_moment_of_its_supervisor_also_when_it_is_starte
         assert supervise(["run", "--force"], settings) == 1
     assert len(started) == 3
     assert all(f"worker.force_before={moment}" in argv for argv in started)
+
+
+def test_a_child_that_is_ended_before_it_can_listen_has_ended_well() -> None:
+    settings, start = load(None, {}, {"worker.workers": "2"}).settings, asyncio.create_subprocess_exec
+    started = 0
+
+    async def start_deaf(*_: Any, **__: Any) -> asyncio.subprocess.Process:  # noqa: ANN401 - of asyncio
+        nonlocal started
+        child = await start(sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
+        started += 1
+        if started == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return child
+
+    with patch.object(asyncio, "create_subprocess_exec", start_deaf):
+        assert supervise(["run"], settings) == 0
