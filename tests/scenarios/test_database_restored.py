@@ -3,7 +3,7 @@
 Invariant: the worker rewinds to what the database knows; nothing is lost, and what the database still holds is neither
 paid for nor written again.
 Fault: a copy of the database is made, work goes on and is committed, and then the copy takes the database's place;
-once a copy made by the server, once one of its files.
+once a copy made by the server, once one of its files, and once under a worker that goes on running.
 """
 
 import shutil
@@ -51,6 +51,34 @@ async def test_what_the_database_has_forgotten_is_read_again(harness: Harness, s
     now = await harness.index.chunk_places()
     kept = {key: place for key, place in rows.items() if key[1] not in {f"doc-{n}" for n in [*range(10), 39]}}
     assert {key: now[key] for key in kept} == kept
+
+
+async def test_a_worker_that_runs_notices_that_its_database_was_put_back(
+    harness: Harness, stack: Endpoints, database: str
+) -> None:
+    name = urlsplit(database).path[1:]
+    server = await asyncpg.connect(stack.dsn)
+    worker = harness.worker()
+    await harness.publish(map(document, range(40)))
+    await harness.wait_until(harness.caught_up, "the first documents are committed")
+    await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+    await server.execute(f"CREATE DATABASE {name}_copy TEMPLATE {name}")
+    await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    await harness.publish([*(document(n, "changed") for n in range(10)), *map(document, range(40, 60))])
+    await harness.wait_until(harness.caught_up, "what came since is committed")
+    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await server.execute(f"ALTER DATABASE {name}_copy RENAME TO {name}")
+    await server.close()
+
+    harness.mended()
+    await harness.publish(document(n, "last") for n in range(60, 80))
+    await harness.wait_until(harness.everything_is_stored, "all of it is stored again")
+    await harness.wait_until(harness.caught_up, "lag is 0")
+    await harness.assert_nothing_lost()
+    assert len(await harness.provider.paid_more_than(1)) == 10 + 20
+    assert await worker.stop() == 0
 
 
 async def test_a_server_put_back_from_its_files_pays_for_what_came_since_alone(
