@@ -66,6 +66,7 @@ ROWS = (
     Row("poison", "texts that the provider refuses, a row that PostgreSQL refuses"),
     Row("poison_in_a_quiet_hour", "one text that makes the provider fail, and no other"),
     Row("flood_of_dead_letters", "a flood: 80 broken records; 400 for everything", deaths=True),
+    Row("deadline", "503 for a few texts, then for everything, behind a deadline", deaths=True),
     Row("dead_letter_topic_refuses", "the dead-letter topic takes nothing", slow=BY_ITSELF),
     Row("unreadable_record", "a batch that no consumer can read"),
     Row("aborted_transaction", "an aborted transaction"),
