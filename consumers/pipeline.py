@@ -12,7 +12,7 @@ from consumers.core.chunking import Chunker
 from consumers.core.conditions import Conditions
 from consumers.core.deadlines import DEADLINES_EVERY_S, Deadlines
 from consumers.core.flight import Cause, Flight
-from consumers.core.rate import Backlog, share_of
+from consumers.core.rate import Backlog, part_of, share_of
 from consumers.core.retention import Retention
 from consumers.core.shared import Shared
 from consumers.core.spending import daily_budget, daily_limits
@@ -39,6 +39,7 @@ LOOK_S = 0.005
 LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
 SHARE_EVERY_S = 5.0
+SHARE_LOOK_S = 0.25
 RETENTION_EVERY_S = 5.0
 LEDGER_EVERY_S = 1.0
 MEMORY_EVERY_S = 1.0
@@ -147,8 +148,7 @@ class Pipeline:
         yield "memory", self._watch_memory()
         yield "retention", self._watch_retention()
         yield "deadlines", self._watch_deadlines()
-        if self.embedding.lane.has_quota:
-            yield "share", self._share_the_quota()
+        yield "share", self._share_the_quota()
         if until_caught_up:
             yield "caught-up", self._stop_when_caught_up()
 
@@ -269,15 +269,25 @@ class Pipeline:
                 await self._mended.wait()
 
     async def _share_the_quota(self) -> None:
-        """Take the part of the provider's quota that belongs to our partitions with lag."""
-        share = 1.0
+        """Take the part of the provider's quota, told or learnt, that belongs to our partitions with lag."""
+        share, before = 1.0, list[Backlog]()
         while True:
-            try:
-                share = share_of(await self._backlogs(), share)
-                self.embedding.lane.share(share)
-            except (BrokerError, ConfigurationError):
-                self.embedding.lane.share(share)
-            await asyncio.sleep(SHARE_EVERY_S)
+            if self.embedding.lane.has_quota:
+                backlogs: list[Backlog] = []
+                with suppress(BrokerError, ConfigurationError):  # whoever reads the topic tells what is wrong with it
+                    backlogs = await self._backlogs()
+                share = share_of(backlogs, share)
+                got = part_of(before, backlogs)
+                if self.embedding.lane.share(share, got) or got is None:
+                    before = backlogs
+            await self._wait_for_other_shares()
+
+    async def _wait_for_other_shares(self) -> None:
+        """Return when shares are to be looked at again: now and then, and as soon as partitions changed hands."""
+        until, partitions = time.monotonic() + SHARE_EVERY_S, frozenset(self.source.trackers)
+        # A look every now and then is simpler than an event at each assignment.
+        while time.monotonic() < until and frozenset(self.source.trackers) == partitions:  # noqa: ASYNC110
+            await asyncio.sleep(SHARE_LOOK_S)
 
     async def _backlogs(self) -> list[Backlog]:
         """Return every partition's lag: ours as we know it, the others' by what their owners committed."""
@@ -286,9 +296,9 @@ class Pipeline:
         trackers, topic = self.source.trackers, self._settings.kafka.topic
         ends, committed = await self.source.end_offsets(), await committed_offsets(self._settings)
         of_others = {place.partition: offset for place, (offset, _) in committed.items() if place.topic == topic}
+        positions = of_others | {p: tracker.position for p, tracker in trackers.items()}
         return [
-            Backlog(end - (trackers[p].position if p in trackers else of_others.get(p, 0)), ours=p in trackers)
-            for p, end in ends.items()
+            Backlog(end - positions.get(p, 0), p in trackers, positions.get(p, 0)) for p, end in sorted(ends.items())
         ]
 
     async def _embed(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:

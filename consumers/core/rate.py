@@ -56,10 +56,11 @@ class TokenBucket:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """A partition's lag, and whether it is ours."""
+    """A partition's lag, whether it is ours, and the position up to which it is done."""
 
     lag: int
     ours: bool
+    position: int = 0
 
 
 def share_of(backlogs: list[Backlog], last: float) -> float:
@@ -70,3 +71,15 @@ def share_of(backlogs: list[Backlog], last: float) -> float:
     waiting = [one for one in backlogs if one.lag > 0] or backlogs
     ours = sum(one.ours for one in waiting)
     return ours / len(waiting) if ours else last
+
+
+def part_of(before: list[Backlog], after: list[Backlog]) -> float | None:
+    """Return our part of what the group did between two looks.
+
+    None where partitions changed hands, or nothing was done.
+    """
+    if [one.ours for one in before] != [one.ours for one in after]:
+        return None
+    done = [max(0, now.position - then.position) for then, now in zip(before, after, strict=True)]
+    ours = sum(moved for moved, one in zip(done, after, strict=True) if one.ours)
+    return ours / sum(done) if any(done) else None

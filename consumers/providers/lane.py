@@ -14,6 +14,7 @@ from consumers.core.blame import LONGEST_RETRY_AFTER_S
 from consumers.core.breaker import Breaker, BreakerState
 from consumers.core.concurrency import Concurrency
 from consumers.core.lane import LaneHistory
+from consumers.core.pace import Pace
 from consumers.core.rate import TokenBucket
 from consumers.core.remaining import Remaining
 from consumers.core.spending import DailyBudget
@@ -23,7 +24,9 @@ from schemas.errors import ConfigurationError, InputRejected, MalformedReply, Pr
 from schemas.settings import ProviderSettings
 
 LIMITED_FIRST_S, LIMITED_LONGEST_S = 0.25, 1.0
-"""Pauses after a 429 that does not say how long: one call a second at the least finds out when it is over."""
+"""Pauses after 429s in a row that do not say how long: one call a second at the least finds out when it is over."""
+CLOSED_AFTER = 3
+"""After so many 429s in a row calls go one by one until one is taken."""
 ASK_EVERY_S = 0.5
 
 
@@ -43,8 +46,10 @@ class Lane:
         now = time.monotonic()
         self._provider = provider
         self._spending = spending
+        self.pace = Pace(now)
         self._requests = _bucket(settings.rpm, settings.quota_fraction, now)
         self._tokens = _bucket(settings.tpm, settings.quota_fraction, now)
+        self._under_way = 0
         self._held = False
         self._not_before = 0.0
         self._limited_in_a_row = 0
@@ -70,7 +75,7 @@ class Lane:
     @property
     def has_quota(self) -> bool:
         """Whether a share of a quota matters here."""
-        return self._requests is not None or self._tokens is not None
+        return self._requests is not None or self._tokens is not None or self.pace.is_learnt
 
     def hold(self) -> None:
         """Let no call through."""
@@ -90,12 +95,16 @@ class Lane:
         self._not_before = 0.0
         self._tell_recovery()
 
-    def share(self, share: float) -> None:
-        """Take this part of the quotas, from 0 to 1: others use the same key."""
+    def share(self, share: float, got: float | None) -> bool:
+        """Take this part of the quotas, from 0 to 1: others use the same key.
+
+        *got* is the part that we have had; says whether that is to be counted anew.
+        """
         for bucket in (self._requests, self._tokens):
             if bucket is not None:
                 bucket.share = share
         self._changed.set()
+        return self.pace.share(share, got)
 
     async def turn(self, tokens: int) -> None:
         """Return when a call of so many tokens may be sent; its place is taken."""
@@ -112,6 +121,7 @@ class Lane:
                 continue
         self.calls += 1
         self._spending.begin(tokens)
+        self.pace.take(now)
         for bucket, amount in ((self._requests, 1), (self._tokens, tokens)):
             if bucket is not None:
                 bucket.take(amount, now)
@@ -124,15 +134,21 @@ class Lane:
 
     async def send(self, texts: Sequence[str], tokens: int) -> Reply:
         """Call the provider in the place that ``turn`` took; raise what it raises."""
+        self._under_way += 1
+        sent_at, at_once = time.monotonic(), self._under_way
         try:
             reply = await self._provider.embed(texts)
+        except RateLimited as error:
+            self._limited(error, sent_at, at_once)
+            raise
         except (ProviderError, ConfigurationError) as error:
             self._failed(error)
             raise
         else:
-            self._succeeded(reply)
+            self._succeeded(reply, sent_at, at_once)
             return reply
         finally:
+            self._under_way -= 1
             self.give_back(tokens)
 
     async def ask(self, times: int = 1) -> bool:
@@ -177,11 +193,12 @@ class Lane:
         """Return the seconds until such a call may be sent, 0 if it may, None while something has to change first."""
         if self._held or self.breaker.state is BreakerState.OPEN:
             return None
-        if self.calls >= (1 if self.breaker.state is BreakerState.HALF_OPEN else self.concurrency.limit):
+        one_by_one = self.breaker.state is BreakerState.HALF_OPEN or self._limited_in_a_row >= CLOSED_AFTER
+        if self.calls >= (1 if one_by_one else self.concurrency.limit):
             return None
         if not self._spending.admits(tokens):
             return None
-        waits = [0.0, self._not_before - now]
+        waits = [0.0, self._not_before - now, self.pace.until(now)]
         if self._remaining is not None:
             told_at, left = self._remaining
             waits.append(told_at + left.until(tokens) - now)
@@ -190,27 +207,35 @@ class Lane:
                 waits.append(bucket.until(amount, now))
         return max(waits)
 
-    def _succeeded(self, reply: Reply) -> None:
+    def _succeeded(self, reply: Reply, sent_at: float, at_once: int) -> None:
         now = time.monotonic()
         self.history.called(now, well=True)
         self.breaker.answered()
-        self.concurrency.succeeded()
+        self.concurrency.succeeded(at_once)
+        self.pace.accepted(now, sent_at)
         self._limited_in_a_row = 0
         self._remaining = None if reply.remaining is None else (now, reply.remaining)
 
-    def _failed(self, error: ProviderError | ConfigurationError) -> None:
+    def _limited(self, error: RateLimited, sent_at: float, at_once: int) -> None:
+        """Pause as told; untold, only where one refusal follows another, for the pace sees to the others."""
         now = time.monotonic()
         self.history.called(now, well=False)
-        if isinstance(error, RateLimited):
-            self.breaker.answered()
-            self.concurrency.limited(now)
-            self._limited_in_a_row += 1
-            wait = error.retry_after
-            if wait is None:
-                n, jitter = self._limited_in_a_row, random.random()  # noqa: S311 - jitter, no secret
-                wait = backoff(n, jitter, first_s=LIMITED_FIRST_S, longest_s=LIMITED_LONGEST_S)
-            self._not_before = max(self._not_before, now + min(wait, LONGEST_RETRY_AFTER_S))
-        elif isinstance(error, InputRejected | MalformedReply):
+        self.breaker.answered()
+        self._limited_in_a_row += 1
+        pause, again = error.retry_after, self._limited_in_a_row - 1
+        if pause is None:
+            jitter = random.random()  # noqa: S311 - jitter, no secret
+            pause = backoff(again, jitter, first_s=LIMITED_FIRST_S, longest_s=LIMITED_LONGEST_S) if again else 0.0
+        pause = min(pause, LONGEST_RETRY_AFTER_S)
+        self._not_before = max(self._not_before, now + pause)
+        if self.concurrency.limited(at_once):
+            self.pace.excuse()
+        else:
+            self.pace.refused(now, sent_at, pause)
+
+    def _failed(self, error: ProviderError | ConfigurationError) -> None:
+        self.history.called(time.monotonic(), well=False)
+        if isinstance(error, InputRejected | MalformedReply):
             self.breaker.answered()
         elif isinstance(error, ProviderError) and self.breaker.failed():
             self._opened.set()

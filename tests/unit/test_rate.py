@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.core.rate import Backlog, TokenBucket, share_of
+from consumers.core.rate import Backlog, TokenBucket, part_of, share_of
 
 
 def test_a_bucket_holds_one_second() -> None:
@@ -63,3 +63,17 @@ def test_without_any_lag_the_partitions_count() -> None:
 def test_the_last_share_stays_while_draining() -> None:
     assert share_of([Backlog(5, ours=False)], last=0.25) == 0.25
     assert share_of([], last=0.25) == 0.25
+
+
+def test_our_part_of_what_was_done_is_that_of_our_partitions() -> None:
+    before = [Backlog(9, ours=True, position=0), Backlog(9, ours=False, position=10)]
+    after = [Backlog(9, ours=True, position=10), Backlog(9, ours=False, position=40)]
+    assert part_of(before, after) == 0.25
+
+
+def test_nothing_is_said_of_parts_where_partitions_changed_hands_or_nothing_was_done() -> None:
+    before = [Backlog(9, ours=True, position=0), Backlog(9, ours=False, position=10)]
+    after = [Backlog(9, ours=True, position=10), Backlog(9, ours=True, position=40)]
+    assert part_of(before, after) is None
+    assert part_of(before, before) is None
+    assert part_of([], after) is None

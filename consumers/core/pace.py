@@ -1,0 +1,192 @@
+"""How many calls a second does a provider take that does not say so? Learnt from what it accepts and refuses.
+
+Nothing is known, and nothing slowed, until a call is refused for being too many. Then there is a ceiling. Each refusal
+takes a little off it and each accepted call adds less, so that the refused share settles at the ratio of the two,
+whatever the limit is: a bucket, a second, a minute, and however many workers use it.
+"""
+
+from collections import deque
+from math import inf, sqrt
+
+CUT = 0.02
+"""What a refusal takes off the ceiling."""
+CALLS_A_CUT, SECONDS_A_CUT, PAUSES_A_CUT = 125, 30.0, 40.0
+"""It is won back by no fewer accepted calls, so that under 1 % are refused; in no less time, since a quota may be one
+of a minute; and in so many times the pause that the refusal cost."""
+PATIENCE_CUTS, PATIENCE_S = 3.0, 150.0
+"""After so many cuts' worth of calls, and so long, without a refusal the limit is not where it was."""
+DOUBLES_IN_S = 10.0
+RECENT_CALLS, RECENT_S, FEWEST_CALLS = 50, 20.0, 3
+"""Lately is so many calls ago, and so long."""
+ABOVE_RECENT = 1.1
+"""A ceiling is at most so much above what was accepted lately, as seen at a refusal."""
+CLOSED_S = 3.0
+"""A provider that accepts nothing for so long is closed: a storm, or a quota that is used up until its minute ends."""
+DOUBT_AGAIN_S = 120.0
+"""What was learnt all at once is doubted, but no more often."""
+FAIR, FAIR_CALLS, MOST_RAISED = 0.6, 50.0, 2.0
+"""A worker has too little below this part of its share, as seen by so many calls of a full share."""
+CREDIT_S = 0.1
+"""Calls that are late by less are made up for; a longer rest is not followed by a burst."""
+
+
+class Pace:
+    """Space calls out below a ceiling that is learnt.
+
+    A ceiling only grows while it is what calls wait for. What a storm took off is given back at its end; a provider
+    that closes again and again has a quota for a longer time, and gets what it accepted over that time.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_before",
+        "_calls_a_cut",
+        "_calm",
+        "_closed_at",
+        "_cut_at",
+        "_doubted_at",
+        "_grown_at",
+        "_is_pressed",
+        "_judged_by",
+        "_next_at",
+        "_open_since",
+        "_recent",
+        "_reopened_at",
+        "_settled",
+        "_share",
+        "rate",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.rate = inf
+        self._share: float | None = None
+        self._judged_by = 0
+        self._next_at = -inf
+        self._is_pressed = False
+        self._recent: deque[float] = deque()
+        self._settled = False
+        self._calm, self._calls_a_cut = 0, float(CALLS_A_CUT)
+        self._cut_at = self._grown_at = self._doubted_at = -inf
+        self._open_since, self._accepted = now, 0
+        self._closed_at: float | None = None
+        self._before = inf
+        self._reopened_at = -inf
+
+    def __repr__(self) -> str:
+        return f"<Pace {self.rate:.2f}/s>"
+
+    @property
+    def is_learnt(self) -> bool:
+        """Whether there is a ceiling."""
+        return self.rate < inf
+
+    def until(self, now: float) -> float:
+        """Return the seconds until the next call may be sent; 0 if it may be now."""
+        return max(0.0, self._next_at - now)
+
+    def take(self, now: float) -> None:
+        """Send a call."""
+        if self.is_learnt:
+            self._is_pressed = now - self._next_at < CREDIT_S
+            self._next_at = max(self._next_at, now - CREDIT_S) + 1.0 / self.rate
+
+    def share(self, share: float, got: float | None) -> bool:
+        """Take this part of a limit that others use as well; *got* is the part that we have had of it, if known.
+
+        What was learnt with another share changes with it. Who gets much less than its share while it waits for the
+        ceiling raises it: the others are refused the more the more they have. Says whether *got* was enough to judge
+        by, and is to be counted anew.
+        """
+        before, self._share = self._share, share
+        if before is None or not self.is_learnt:
+            return False
+        if share != before:
+            self._scale(share / before)
+        if share > before * (1.0 + CUT):
+            self.excuse()
+        if not got or self._judged_by * share / got < FAIR_CALLS:
+            return False
+        self._judged_by = 0
+        if self._is_pressed and got < FAIR * share:
+            self._scale(min(MOST_RAISED, sqrt(share / got)))
+        return True
+
+    def _scale(self, times: float) -> None:
+        self.rate *= times
+        self._recent.clear()
+
+    def accepted(self, now: float, sent_at: float) -> None:
+        """Note a call that the provider took."""
+        recent = self._recent
+        recent.append(now)
+        while len(recent) > RECENT_CALLS and recent[0] < now - RECENT_S:
+            recent.popleft()
+        self._accepted += 1
+        self._judged_by += 1
+        if self._closed_at is not None and sent_at >= self._closed_at:
+            self._reopen(now, now - self._closed_at)
+        if self.is_learnt:
+            self._grow(now)
+
+    def refused(self, now: float, sent_at: float, pause: float) -> None:
+        """Note a call that was too much, after which nothing is sent for *pause* seconds.
+
+        Calls that were under way at a cut say nothing that is not known.
+        """
+        if self._closed_at is None:
+            self._closed_at, self._before = now, self.rate
+        self._next_at = max(self._next_at, now + pause)
+        if sent_at < self._cut_at:
+            return
+        lately, before = self._lately(now), self.rate
+        if not self._settled and self.is_learnt:
+            self.rate /= 2.0 ** (1.0 / DOUBLES_IN_S)
+            self._settled = True
+        elif self.rate > lately * ABOVE_RECENT:
+            self.rate = lately
+            self._doubt(now)
+        else:
+            self._settled = True
+        self.rate = max(self.rate * (1.0 - CUT), min(before, lately) * (1.0 - 2 * CUT))
+        self._calls_a_cut = max(CALLS_A_CUT, max(SECONDS_A_CUT, PAUSES_A_CUT * pause) * self.rate)
+        self._calm, self._cut_at = 0, now
+
+    def excuse(self) -> None:
+        """Doubt what was learnt: a call was refused for another reason."""
+        self._settled = False
+
+    def _doubt(self, now: float) -> None:
+        """Try soon whether more is possible, but not again and again."""
+        self._settled = now - self._doubted_at < DOUBT_AGAIN_S
+        if not self._settled:
+            self._doubted_at = now
+
+    def _lately(self, now: float) -> float:
+        """Return the calls a second that were accepted lately; without end where too few were to tell."""
+        recent = self._recent
+        return len(recent) / (now - recent[0]) if len(recent) >= FEWEST_CALLS and now > recent[0] else inf
+
+    def _grow(self, now: float) -> None:
+        since, self._grown_at = min(now - self._grown_at, 1.0), now
+        if not self._is_pressed:
+            return
+        self._calm += 1
+        patient = self._calm < PATIENCE_CUTS * self._calls_a_cut or now - self._cut_at < PATIENCE_S
+        if self._settled and patient:
+            self.rate *= 1.0 + CUT / self._calls_a_cut
+        else:
+            self.rate *= 2.0 ** (since / DOUBLES_IN_S)
+
+    def _reopen(self, now: float, closed: float) -> None:
+        """Judge a span of refusals that is over."""
+        self._closed_at = None
+        if closed < CLOSED_S:
+            return
+        open_for = now - self._open_since
+        if now - self._reopened_at > DOUBT_AGAIN_S and closed <= open_for / 2.0:
+            self.rate = self._before
+        elif self._accepted > 1:
+            self.rate = min(self._before, self._accepted / open_for)
+            self._doubt(now)
+        self._recent.clear()
+        self._open_since, self._accepted, self._reopened_at = now, 0, now
