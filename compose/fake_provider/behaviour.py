@@ -80,6 +80,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     containing: str | None = None
     above_concurrency: int | None = None
     above_rps: float | None = None
+    over_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    """The span over which calls a second are counted: 60 for a quota of a minute."""
     above_items: int | None = None
     above_tokens: int | None = None
     status: int | None = None

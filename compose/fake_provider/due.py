@@ -9,8 +9,6 @@ from compose.fake_provider.behaviour import VECTOR_KINDS, Behaviour, Fault, Fixe
 from compose.fake_provider.call import Call
 from compose.fake_provider.refusals import ENDING
 
-A_SECOND = 1.0
-
 
 class Rehearsal:
     """A behaviour in force, and how far its faults have come. The same seed and calls give the same faults."""
@@ -21,10 +19,11 @@ class Rehearsal:
         self._since = now
         self._left = [math.inf if fault.calls is None else fault.calls for fault in behaviour.faults]
         self._admitted: deque[float] = deque()
+        self._longest = max((fault.over_s for fault in behaviour.faults), default=0.0)
 
     def strike(self, call: Call, now: float, in_flight: int) -> list[Fault]:
         """Return the faults of this call in their order; one that ends the call comes last."""
-        while self._admitted and self._admitted[0] <= now - A_SECOND:
+        while self._admitted and self._admitted[0] <= now - self._longest:
             self._admitted.popleft()
         struck: list[Fault] = []
         for place, fault in enumerate(self.behaviour.faults):
@@ -58,7 +57,7 @@ class Rehearsal:
     def _concerns(self, fault: Fault, call: Call, now: float, in_flight: int) -> bool:
         limits = (
             (fault.above_concurrency, in_flight),
-            (fault.above_rps, len(self._admitted) + 1),
+            (fault.above_rps, self._with_this_one(fault, now)),
             (fault.above_items, len(call.texts)),
             (fault.above_tokens, call.tokens),
         )
@@ -68,6 +67,12 @@ class Rehearsal:
             and (fault.containing is None or any(fault.containing in text for text in call.texts))
             and (fault.probability >= 1 or self._random.random() < fault.probability)
         )
+
+    def _with_this_one(self, fault: Fault, now: float) -> float:
+        """Return the calls a second over a fault's span if this one is admitted."""
+        if fault.above_rps is None:
+            return 0.0
+        return (1 + sum(at > now - fault.over_s for at in self._admitted)) / fault.over_s
 
 
 def concerned(fault: Fault, call: Call) -> list[int]:

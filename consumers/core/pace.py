@@ -13,9 +13,10 @@ CUT = 0.02
 CALLS_A_CUT, SECONDS_A_CUT, PAUSES_A_CUT = 125, 30.0, 40.0
 """It is won back by no fewer accepted calls, so that under 1 % are refused; in no less time, since a quota may be one
 of a minute; and in so many times the pause that the refusal cost."""
-PATIENCE_CUTS, PATIENCE_S = 3.0, 150.0
-"""After so many cuts' worth of calls, and so long, without a refusal the limit is not where it was."""
+PATIENCE_CUTS, PATIENCE_S, FASTER = 3.0, 240.0, 8.0
+"""After so many cuts' worth of calls, and so long, without a refusal the limit is not where it was: it grows faster."""
 DOUBLES_IN_S = 10.0
+"""How fast it grows while what was learnt is in doubt."""
 RECENT_CALLS, RECENT_S, FEWEST_CALLS = 50, 20.0, 3
 """Lately is so many calls ago, and so long."""
 ABOVE_RECENT = 1.1
@@ -171,11 +172,11 @@ class Pace:
         if not self._is_pressed:
             return
         self._calm += 1
-        patient = self._calm < PATIENCE_CUTS * self._calls_a_cut or now - self._cut_at < PATIENCE_S
-        if self._settled and patient:
-            self.rate *= 1.0 + CUT / self._calls_a_cut
-        else:
+        if not self._settled:
             self.rate *= 2.0 ** (since / DOUBLES_IN_S)
+            return
+        patient = self._calm < PATIENCE_CUTS * self._calls_a_cut or now - self._cut_at < PATIENCE_S
+        self.rate *= 1.0 + CUT / self._calls_a_cut * (1.0 if patient else FASTER)
 
     def _reopen(self, now: float, closed: float) -> None:
         """Judge a span of refusals that is over."""

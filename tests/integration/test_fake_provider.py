@@ -415,6 +415,12 @@ async def test_too_many_calls_a_second_are_refused_until_it_is_over(
     assert await embedded(provider) == VECTORS
 
 
+async def test_so_are_too_many_calls_over_a_longer_span(fake: FakeProvider, provider: OpenAIProvider) -> None:
+    await fake.set(faults(Fault("rate-limited", above_rps=2, over_s=3)))
+    results = await asyncio.gather(*(provider.embed([f"{i}"]) for i in range(9)), return_exceptions=True)
+    assert sum(isinstance(result, RateLimited) for result in results) == 3
+
+
 async def test_the_same_seed_gives_the_same_faults(fake: FakeProvider, provider: OpenAIProvider) -> None:
     async def fates(seed: int) -> list[bool]:
         await fake.set(Behaviour(seed=seed, faults=(Fault("server-error", probability=0.5),)))
