@@ -73,6 +73,10 @@ ROWS = (
     Row("one_timestamp", "versions of a document with one timestamp, the first one late"),
     Row("clock_jump", "timestamps ten years ahead"),
     Row("topic_read_again", "offsets reset to the start"),
+    Row("reset_of_a_live_fleet", "offsets reset under two workers at work"),
+    Row("reset_killed_half_way", "kill -9 of an offsets reset"),
+    Row("one_instance_id_twice", "two processes with one `kafka.instance_id`"),
+    Row("budget_of_a_day", "the budget of a day is spent in mid-load"),
     Row("stale_replay", "old messages published again, forged origins", deaths=True),
     Row("replay_of_an_old_version", "a dead letter replayed after a newer version", deaths=True),
     Row("replay_by_a_plain_tool", "a dead letter copied back by a plain tool, twice", deaths=True),
@@ -81,6 +85,18 @@ ROWS = (
     Row("replay_loses_its_broker", "kill -9 of the broker during a replay", TWO_COPIES, deaths=True),
     Row("replay_after_topic_made_anew", "the dead-letter topic made anew", deaths=True),
 )
+NO_ROWS = (
+    # No fault is injected: they show what is promised of plain work, of its cost, or of its bounds.
+    *("backlog", "caught_up", "cost_of_poisons", "deletions", "export_in_constant_memory", "large_document"),
+    *("memory_above_its_mark", "model_change", "odd_inputs", "pause_and_resume", "reset_over_stored_documents"),
+    *("quota_of_a_fleet", "retention_nears", "spans_of_documents"),
+    # They spoil the index, leave documents out or embed them again on purpose, which the columns would count as losses.
+    *("deadline", "empty_index_with_positions", "forced_run", "purge_and_an_old_dead_letter", "reconcile"),
+    *("reconcile_under_load", "replay_of_what_never_passes", "tenant_deleted_while_republished"),
+    # Its document is embedded by chunks, which the books of the provider do not tell from others.
+    "huge_document_killed_half_way",
+)
+"""Scenarios that the table leaves out."""
 
 
 def table(costs: list[Cost]) -> str:

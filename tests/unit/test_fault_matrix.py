@@ -6,7 +6,7 @@ import pytest
 
 from tests.scenarios import matrix
 from tests.scenarios.faults import Cost
-from tests.scenarios.matrix import BEGIN, BILLED, END, ROWS, Row, table, write
+from tests.scenarios.matrix import BEGIN, BILLED, END, NO_ROWS, ROWS, Row, table, write
 
 SCENARIOS = Path(matrix.__file__).parent
 
@@ -29,6 +29,13 @@ def row_of(scenario: str) -> Row:
 def test_every_row_has_its_scenario() -> None:
     assert [row.scenario for row in ROWS if not (SCENARIOS / f"test_{row.scenario}.py").is_file()] == []
     assert len({row.scenario for row in ROWS}) == len(ROWS)
+
+
+def test_every_scenario_has_its_row_or_is_left_out_with_a_reason() -> None:
+    there = {path.stem.removeprefix("test_") for path in SCENARIOS.glob("test_*.py")}
+    rows = {row.scenario for row in ROWS}
+    assert there - rows - set(NO_ROWS) == set()
+    assert rows & set(NO_ROWS) == set()
 
 
 def test_the_tests_of_a_scenario_are_added_up_and_the_slowest_recovery_is_told() -> None:
