@@ -91,7 +91,7 @@ NO_ROWS = (
     *("memory_above_its_mark", "model_change", "odd_inputs", "pause_and_resume", "reset_over_stored_documents"),
     *("quota_of_a_fleet", "retention_nears", "spans_of_documents"),
     # They spoil the index, leave documents out or embed them again on purpose, which the columns would count as losses.
-    *("deadline", "empty_index_with_positions", "forced_run", "purge_and_an_old_dead_letter", "reconcile"),
+    *("empty_index_with_positions", "forced_run", "purge_and_an_old_dead_letter", "reconcile"),
     *("reconcile_under_load", "replay_of_what_never_passes", "tenant_deleted_while_republished"),
     # Its document is embedded by chunks, which the books of the provider do not tell from others.
     "huge_document_killed_half_way",
