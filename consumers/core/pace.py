@@ -10,7 +10,9 @@ from math import inf, sqrt
 
 CUT = 0.02
 """What a refusal takes off the ceiling."""
-CALLS_A_CUT, SECONDS_A_CUT, PAUSES_A_CUT = 125, 30.0, 40.0
+HASTE, SELDOM_CALLS = 4.0, 50
+"""A refusal soon after another takes up to so many times more: fewer calls than these between them are too few."""
+CALLS_A_CUT, SECONDS_A_CUT, PAUSES_A_CUT = 125, 15.0, 40.0
 """It is won back by no fewer accepted calls, so that under 1 % are refused; in no less time, since a quota may be one
 of a minute; and in so many times the pause that the refusal cost."""
 PATIENCE_CUTS, PATIENCE_S, FASTER = 3.0, 240.0, 8.0
@@ -19,13 +21,13 @@ DOUBLES_IN_S = 10.0
 """How fast it grows while what was learnt is in doubt."""
 RECENT_CALLS, RECENT_S, FEWEST_CALLS = 50, 20.0, 3
 """Lately is so many calls ago, and so long."""
-ABOVE_RECENT = 1.1
-"""A ceiling is at most so much above what was accepted lately, as seen at a refusal."""
+BELOW_RECENT, ABOVE_RECENT = 0.97, 1.1
+"""A refusal takes a ceiling no further below what was accepted lately, and leaves it no further above."""
 CLOSED_S = 3.0
 """A provider that accepts nothing for so long is closed: a storm, or a quota that is used up until its minute ends."""
 DOUBT_AGAIN_S = 120.0
 """What was learnt all at once is doubted, but no more often."""
-FAIR, FAIR_CALLS, MOST_RAISED = 0.6, 50.0, 2.0
+FAIR, FAIR_CALLS, MOST_RAISED = 0.5, 50.0, 1.5
 """A worker has too little below this part of its share, as seen by so many calls of a full share."""
 CREDIT_S = 0.1
 """Calls that are late by less are made up for; a longer rest is not followed by a burst."""
@@ -148,7 +150,8 @@ class Pace:
             self._doubt(now)
         else:
             self._settled = True
-        self.rate = max(self.rate * (1.0 - CUT), min(before, lately) * (1.0 - 2 * CUT))
+        cut = CUT * (1.0 + HASTE * max(0.0, 1.0 - self._calm / SELDOM_CALLS))
+        self.rate = max(self.rate * (1.0 - cut), min(before, lately) * BELOW_RECENT)
         self._calls_a_cut = max(CALLS_A_CUT, max(SECONDS_A_CUT, PAUSES_A_CUT * pause) * self.rate)
         self._calm, self._cut_at = 0, now
 
