@@ -113,9 +113,10 @@ def _in_flight(pipeline: Pipeline) -> InFlight:
 
 
 def _limits(pipeline: Pipeline) -> Limits:
-    writing = pipeline.writing
+    writing, lane = pipeline.writing, pipeline.embedding.lane
     return Limits(
-        calls=pipeline.embedding.lane.concurrency.limit,
+        calls=lane.concurrency.limit,
+        calls_per_s=round(lane.pace.rate, 3) if lane.pace.is_learnt else None,
         transactions=writing.writers.count,
         group_rows=writing.group_size.rows,
     )

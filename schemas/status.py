@@ -59,10 +59,12 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker allows itself at the moment, by what it has measured.
 
-    ``calls`` and ``transactions`` run at once, and about ``group_rows`` rows are written by one transaction.
+    ``calls`` and ``transactions`` run at once, and about ``group_rows`` rows are written by one transaction;
+    ``calls_per_s`` is the ceiling learnt from refusals, None where none taught one.
     """
 
     calls: int = 0
+    calls_per_s: float | None = None
     transactions: int = 0
     group_rows: int = 0
 

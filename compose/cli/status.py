@@ -163,6 +163,7 @@ def _worker(worker: Status, settings: Settings) -> list[Row]:
     short, long = worker.rates.last_10_s, worker.rates.last_60_s
     held, done, limits = worker.in_flight, worker.totals, worker.limits
     writes = f"{limits.transactions} transactions of {limits.group_rows:,} rows"
+    paced = "" if limits.calls_per_s is None else f" ({limits.calls_per_s:,.1f} a second)"
     became = f"{done.stored:,} stored, {done.unchanged:,} unchanged, {done.superseded:,} superseded"
     calls = f"{done.calls:,} calls ({done.calls_failed:,} failed), {done.tokens:,} tokens"
     since = worker.since[:19].replace("T", " ")
@@ -172,7 +173,7 @@ def _worker(worker: Status, settings: Settings) -> list[Row]:
         _row("rate", f"{short.documents_per_s:,.0f} documents/s, {short.texts_per_s:,.0f} texts/s in 10 s"),
         _row("", f"{long.documents_per_s:,.0f} documents/s, {long.texts_per_s:,.0f} texts/s in 60 s"),
         _row("holds", f"{held.documents:,} documents, {held.bytes / 1_000_000:,.1f} MB, {held.calls} calls"),
-        _row("allows", f"{limits.calls} calls and {writes} at once, by what it measured"),
+        _row("allows", f"{limits.calls} calls{paced} and {writes} at once, by what it measured"),
         _row("did", f"{became}, {done.deleted:,} deleted, {done.dead_lettered:,} dead-lettered"),
         _row("", f"{done.texts_embedded:,} texts embedded, {done.texts_reused:,} reused, {calls}"),
     ]

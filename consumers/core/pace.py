@@ -27,6 +27,8 @@ CLOSED_S = 3.0
 """A provider that accepts nothing for so long is closed: a storm, or a quota that is used up until its minute ends."""
 DOUBT_AGAIN_S = 120.0
 """What was learnt all at once is doubted, but no more often."""
+CHANGED = 0.1
+"""A share that changes by more is that of another fleet, whose members have yet to find what there is for all."""
 FAIR, FAIR_CALLS, MOST_RAISED = 0.5, 50.0, 1.5
 """A worker has too little below this part of its share, as seen by so many calls of a full share."""
 CREDIT_S = 0.1
@@ -105,7 +107,7 @@ class Pace:
             return False
         if share != before:
             self._scale(share / before)
-        if share > before * (1.0 + CUT):
+        if abs(share - before) > before * CHANGED:
             self.excuse()
         if not got or self._judged_by * share / got < FAIR_CALLS:
             return False

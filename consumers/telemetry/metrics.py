@@ -102,6 +102,7 @@ METRICS = (
     Metric("headrace_in_flight", "gauge", "By", "Bytes held in memory, as the budget counts them."),
     Metric("headrace_calls_in_flight", "gauge", "", "Calls waited for."),
     Metric("headrace_calls_limit", "gauge", "", "Calls that the worker allows itself at once."),
+    Metric("headrace_calls_per_second_limit", "gauge", "", "Ceiling that was learnt from calls refused as too many."),
     Metric("headrace_transactions_limit", "gauge", "", "Transactions that the worker allows itself at once."),
     Metric("headrace_group_rows_limit", "gauge", "", "Rows that the worker gives one transaction."),
 )
@@ -123,6 +124,7 @@ GAUGES: dict[str, Callable[[Status], Samples]] = {
     "headrace_in_flight": lambda s: [(s.in_flight.bytes, {})],
     "headrace_calls_in_flight": lambda s: [(s.in_flight.calls, {})],
     "headrace_calls_limit": lambda s: [(s.limits.calls, {})],
+    "headrace_calls_per_second_limit": lambda s: [] if s.limits.calls_per_s is None else [(s.limits.calls_per_s, {})],
     "headrace_transactions_limit": lambda s: [(s.limits.transactions, {})],
     "headrace_group_rows_limit": lambda s: [(s.limits.group_rows, {})],
 }
