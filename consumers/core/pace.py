@@ -25,8 +25,8 @@ BELOW_RECENT, ABOVE_RECENT = 0.97, 1.1
 """A refusal takes a ceiling no further below what was accepted lately, and leaves it no further above."""
 CLOSED_S = 3.0
 """A provider that accepts nothing for so long is closed: a storm, or a quota that is used up until its minute ends."""
-DOUBT_AGAIN_S = 120.0
-"""What was learnt all at once is doubted, but no more often."""
+DOUBTS, DOUBT_AGAIN_S = 3, 120.0
+"""What was learnt all at once is doubted a few times, then no more often."""
 CHANGED = 0.1
 """A share that changes by more is that of another fleet, whose members have yet to find what there is for all."""
 FAIR, FAIR_CALLS, MOST_RAISED = 0.5, 50.0, 1.5
@@ -49,7 +49,7 @@ class Pace:
         "_calm",
         "_closed_at",
         "_cut_at",
-        "_doubted_at",
+        "_doubt_at",
         "_grown_at",
         "_is_pressed",
         "_judged_by",
@@ -71,7 +71,7 @@ class Pace:
         self._recent: deque[float] = deque()
         self._settled = False
         self._calm, self._calls_a_cut = 0, float(CALLS_A_CUT)
-        self._cut_at = self._grown_at = self._doubted_at = -inf
+        self._cut_at = self._grown_at = self._doubt_at = -inf
         self._open_since, self._accepted = now, 0
         self._closed_at: float | None = None
         self._before = inf
@@ -163,9 +163,9 @@ class Pace:
 
     def _doubt(self, now: float) -> None:
         """Try soon whether more is possible, but not again and again."""
-        self._settled = now - self._doubted_at < DOUBT_AGAIN_S
+        self._settled = now < self._doubt_at
         if not self._settled:
-            self._doubted_at = now
+            self._doubt_at = max(self._doubt_at, now - (DOUBTS - 1) * DOUBT_AGAIN_S) + DOUBT_AGAIN_S
 
     def _lately(self, now: float) -> float:
         """Return the calls a second that were accepted lately; without end where too few were to tell."""
