@@ -134,13 +134,13 @@ class Pace:
             self._grow(now)
 
     def refused(self, now: float, sent_at: float, pause: float) -> None:
-        """Note a call that was too much, after which nothing is sent for *pause* seconds.
+        """Note a call that was too much, after which its lane sends nothing for *pause* seconds.
 
         Calls that were under way at a cut say nothing that is not known.
         """
         if self._closed_at is None:
             self._closed_at, self._before = now, self.rate
-        self._next_at = max(self._next_at, now + pause)
+        self._next_at = max(self._next_at, now)
         if sent_at < self._cut_at:
             return
         lately, before = self._lately(now), self.rate

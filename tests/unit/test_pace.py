@@ -141,6 +141,12 @@ def test_few_calls_are_no_proof_of_an_unfair_share() -> None:
     assert pace.rate == rate
 
 
+def test_whose_pause_is_ended_by_an_operator_may_call_at_once() -> None:
+    pace, now = learnt()
+    pace.refused(now, now, 120.0)
+    assert pace.until(now + 0.2) == 0.0
+
+
 def test_a_rest_is_not_followed_by_a_burst() -> None:
     pace, now = learnt()
     now += 100.0
