@@ -20,7 +20,7 @@ Each is a patch on the real program, or on the adapter that it trusts:
 - ``given up at once``: what waits for the provider is not let wait until its deadline.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
