@@ -15,18 +15,19 @@ HASTE, SELDOM_CALLS = 4.0, 50
 CALLS_A_CUT, SECONDS_A_CUT, PAUSES_A_CUT = 125, 15.0, 40.0
 """It is won back by no fewer accepted calls, so that under 1 % are refused; in no less time, since a quota may be one
 of a minute; and in so many times the pause that the refusal cost."""
-PATIENCE_CUTS, PATIENCE_S, FASTER = 3.0, 240.0, 8.0
-"""After so many cuts' worth of calls, and so long, without a refusal the limit is not where it was: it grows faster."""
-DOUBLES_IN_S = 10.0
-"""How fast it grows while what was learnt is in doubt."""
+FIRST_PATIENCE_S, LONGER, PATIENCE_S, PATIENCE_CUTS = 5.0, 7.0, 240.0, 3.0
+"""After so long without a refusal, and up to so many cuts' worth of calls, the limit may be elsewhere: it is probed. A
+probe that is refused makes the next one wait so many times longer."""
+DOUBLES_IN_S, PATIENCE_A_DOUBLING = 10.0, 3.0
+"""How fast a ceiling grows in a probe; a late one is slower, since a quota of a minute is found out late."""
 RECENT_CALLS, RECENT_S, FEWEST_CALLS = 50, 20.0, 3
 """Lately is so many calls ago, and so long."""
 BELOW_RECENT, ABOVE_RECENT = 0.97, 1.1
 """A refusal takes a ceiling no further below what was accepted lately, and leaves it no further above."""
 CLOSED_S = 3.0
 """A provider that accepts nothing for so long is closed: a storm, or a quota that is used up until its minute ends."""
-DOUBTS, DOUBT_AGAIN_S = 3, 120.0
-"""What was learnt all at once is doubted a few times, then no more often."""
+DOUBT_AGAIN_S = 120.0
+"""What was learnt all at once is probed soon, but no more often."""
 CHANGED = 0.1
 """A share that changes by more is that of another fleet, whose members have yet to find what there is for all."""
 FAIR, FAIR_CALLS, MOST_RAISED = 0.5, 50.0, 1.5
@@ -49,15 +50,16 @@ class Pace:
         "_calm",
         "_closed_at",
         "_cut_at",
-        "_doubt_at",
+        "_doubted_at",
         "_grown_at",
         "_is_pressed",
         "_judged_by",
         "_next_at",
         "_open_since",
+        "_patience_s",
+        "_probes",
         "_recent",
         "_reopened_at",
-        "_settled",
         "_share",
         "rate",
     )
@@ -69,9 +71,9 @@ class Pace:
         self._next_at = -inf
         self._is_pressed = False
         self._recent: deque[float] = deque()
-        self._settled = False
+        self._probes, self._patience_s = False, FIRST_PATIENCE_S
         self._calm, self._calls_a_cut = 0, float(CALLS_A_CUT)
-        self._cut_at = self._grown_at = self._doubt_at = -inf
+        self._cut_at = self._grown_at = self._doubted_at = -inf
         self._open_since, self._accepted = now, 0
         self._closed_at: float | None = None
         self._before = inf
@@ -134,38 +136,39 @@ class Pace:
             self._grow(now)
 
     def refused(self, now: float, sent_at: float, pause: float) -> None:
-        """Note a call that was too much, after which its lane sends nothing for *pause* seconds.
+        """Note a call that was too much, after which nothing is sent for *pause* seconds.
 
         Calls that were under way at a cut say nothing that is not known.
         """
         if self._closed_at is None:
             self._closed_at, self._before = now, self.rate
-        self._next_at = max(self._next_at, now)
+        self._next_at = max(self._next_at, now + pause)
         if sent_at < self._cut_at:
             return
         lately, before = self._lately(now), self.rate
-        if not self._settled and self.is_learnt:
+        if self._probes:
+            self._probes, self._patience_s = False, min(self._patience_s * LONGER, PATIENCE_S)
             self.rate /= 2.0 ** (1.0 / DOUBLES_IN_S)
-            self._settled = True
         elif self.rate > lately * ABOVE_RECENT:
             self.rate = lately
             self._doubt(now)
-        else:
-            self._settled = True
         cut = CUT * (1.0 + HASTE * max(0.0, 1.0 - self._calm / SELDOM_CALLS))
         self.rate = max(self.rate * (1.0 - cut), min(before, lately) * BELOW_RECENT)
         self._calls_a_cut = max(CALLS_A_CUT, max(SECONDS_A_CUT, PAUSES_A_CUT * pause) * self.rate)
         self._calm, self._cut_at = 0, now
 
+    def retry_now(self, now: float) -> None:
+        """End a pause."""
+        self._next_at = min(self._next_at, now)
+
     def excuse(self) -> None:
-        """Doubt what was learnt: a call was refused for another reason."""
-        self._settled = False
+        """Doubt what was learnt: it was for another fleet, or a call was refused for another reason."""
+        self._probes, self._patience_s = self.is_learnt, FIRST_PATIENCE_S
 
     def _doubt(self, now: float) -> None:
         """Try soon whether more is possible, but not again and again."""
-        self._settled = now < self._doubt_at
-        if not self._settled:
-            self._doubt_at = max(self._doubt_at, now - (DOUBTS - 1) * DOUBT_AGAIN_S) + DOUBT_AGAIN_S
+        if now - self._doubted_at > DOUBT_AGAIN_S:
+            self._patience_s, self._doubted_at = FIRST_PATIENCE_S, now
 
     def _lately(self, now: float) -> float:
         """Return the calls a second that were accepted lately; without end where too few were to tell."""
@@ -177,11 +180,13 @@ class Pace:
         if not self._is_pressed:
             return
         self._calm += 1
-        if not self._settled:
-            self.rate *= 2.0 ** (since / DOUBLES_IN_S)
-            return
-        patient = self._calm < PATIENCE_CUTS * self._calls_a_cut or now - self._cut_at < PATIENCE_S
-        self.rate *= 1.0 + CUT / self._calls_a_cut * (1.0 if patient else FASTER)
+        cuts = PATIENCE_CUTS * self._patience_s / PATIENCE_S
+        if now - self._cut_at > self._patience_s and self._calm > cuts * self._calls_a_cut:
+            self._probes = True
+        if self._probes:
+            self.rate *= 2.0 ** (since / max(DOUBLES_IN_S, self._patience_s / PATIENCE_A_DOUBLING))
+        else:
+            self.rate *= 1.0 + CUT / self._calls_a_cut
 
     def _reopen(self, now: float, closed: float) -> None:
         """Judge a span of refusals that is over."""
@@ -193,6 +198,6 @@ class Pace:
             self.rate = self._before
         elif self._accepted > 1:
             self.rate = min(self._before, self._accepted / open_for)
-            self._doubt(now)
+            self._probes, self._patience_s = False, PATIENCE_S
         self._recent.clear()
         self._open_since, self._accepted, self._reopened_at = now, 0, now

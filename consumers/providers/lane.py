@@ -93,6 +93,7 @@ class Lane:
     def retry_now(self) -> None:
         """End the waits of batches that failed: somebody says that the cause is mended."""
         self._not_before = 0.0
+        self.pace.retry_now(time.monotonic())
         self._tell_recovery()
 
     def share(self, share: float, got: float | None) -> bool:

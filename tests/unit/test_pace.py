@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from consumers.core.pace import CUT, PATIENCE_S, Pace
+from consumers.core.pace import CUT, FIRST_PATIENCE_S, Pace
 
 
 def send(pace: Pace, now: float, seconds: float, per_second: float = 100.0) -> float:
@@ -74,10 +74,19 @@ def test_a_ceiling_that_is_not_what_calls_wait_for_does_not_grow() -> None:
 def test_a_limit_that_was_raised_is_found_after_some_patience() -> None:
     pace, now = learnt()
     rate = pace.rate
-    now = send(pace, now, PATIENCE_S - 1.0)
-    assert pace.rate < rate * 1.5
-    send(pace, now, 180.0)
+    now = send(pace, now, FIRST_PATIENCE_S - 1.0)
+    assert pace.rate < rate * 1.02
+    send(pace, now, 30.0)
     assert pace.rate > 4 * rate
+
+
+def test_a_probe_that_was_refused_makes_the_next_one_wait_longer() -> None:
+    pace, now = learnt()
+    now = send(pace, now, FIRST_PATIENCE_S + 10.0)
+    pace.refused(now, now, 0.0)
+    rate = pace.rate
+    now = send(pace, now, 3 * FIRST_PATIENCE_S)
+    assert pace.rate < rate * 1.05
 
 
 def test_what_a_storm_took_off_is_given_back_at_its_end() -> None:
@@ -144,7 +153,9 @@ def test_few_calls_are_no_proof_of_an_unfair_share() -> None:
 def test_whose_pause_is_ended_by_an_operator_may_call_at_once() -> None:
     pace, now = learnt()
     pace.refused(now, now, 120.0)
-    assert pace.until(now + 0.2) == 0.0
+    assert pace.until(now) > 100.0
+    pace.retry_now(now + 1.0)
+    assert pace.until(now + 1.0) == 0.0
 
 
 def test_a_rest_is_not_followed_by_a_burst() -> None:
