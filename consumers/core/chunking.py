@@ -19,7 +19,6 @@ LONG_TEXT = 32_768
 LINE = 16_384
 """Characters of a line above which it is cut before it is split."""
 SENTENCE_ENDS = (". ", "! ", "? ", "。")
-_LONG_LINE = re.compile(rf"[^\n]{{{LINE + 1},}}")
 
 HASH_BYTES = 16
 """How much of its text's digest is the hash of a chunk."""
@@ -84,14 +83,20 @@ class Chunker:
 
 def _parts(text: str) -> list[str]:
     """Cut lines of many thousand characters behind a sentence or at a blank, for splitting one takes the square."""
-    cuts = [0]
-    for line in _LONG_LINE.finditer(text):
-        start, end = line.span()
+    cuts, start = [0], 0
+    while len(text) - start > LINE:
+        newline = text.rfind("\n", start, start + LINE + 1)
+        if newline >= 0:  # no line up to it is longer
+            start = newline + 1
+            continue
+        end = text.find("\n", start + LINE)
+        end = len(text) if end < 0 else end
         while end - start > LINE:
             window = text[start + LINE // 2 : start + LINE]
             found = max((window.rfind(mark) + len(mark) for mark in SENTENCE_ENDS if mark in window), default=0)
             start += LINE // 2 + (found or window.rfind(" ") + 1 or len(window))
             cuts.append(start)
+        start = end
     return [text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
