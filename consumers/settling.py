@@ -22,6 +22,8 @@ from schemas.status import State
 
 DEAD_LETTERS_AT_ONCE = 100
 NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
+PARTS = 10
+"""So many times an interval somebody looks whether all is resolved, which is committed at once."""
 
 
 class DeadLetters(Protocol):
@@ -201,10 +203,14 @@ class Settling:
         self._shared.conditions.clear("dead letters")
 
     async def commit_at_intervals(self) -> None:
-        """Commit until cancelled; what fails is said again, and more, by the next."""
+        """Commit until cancelled, soon where nothing is in flight; what fails is said again, and more, by the next."""
+        parts = 0
         while True:
-            await asyncio.sleep(self._interval_s)
-            await self.commit()
+            await asyncio.sleep(self._interval_s / PARTS)
+            parts += 1
+            if parts == PARTS or self._shared.budget.documents == 0:
+                await self.commit()
+                parts = 0
 
     async def commit(self) -> bool:
         """Commit what is resolved; False where Kafka or the index could not take it now."""
