@@ -24,8 +24,9 @@ RECENT_CALLS, RECENT_S, FEWEST_CALLS = 50, 20.0, 3
 """Lately is so many calls ago, and so long."""
 BELOW_RECENT, ABOVE_RECENT = 0.97, 1.1
 """A refusal takes a ceiling no further below what was accepted lately, and leaves it no further above."""
-CLOSED_S = 3.0
-"""A provider that accepts nothing for so long is closed: a storm, or a quota that is used up until its minute ends."""
+CLOSED_S, LONGEST_SPAN_S = 3.0, 120.0
+"""A provider that accepts nothing for so long is closed: a storm, or a quota that is used up until its minute ends. One
+that is closed for much longer than a minute is out, or has a quota that is best used up at once and waited for."""
 DOUBT_AGAIN_S = 120.0
 """What was learnt all at once is probed soon, but no more often."""
 CHANGED = 0.1
@@ -194,7 +195,8 @@ class Pace:
         if closed < CLOSED_S:
             return
         open_for = now - self._open_since
-        if now - self._reopened_at > DOUBT_AGAIN_S and closed <= open_for / 2.0:
+        is_storm = now - self._reopened_at > DOUBT_AGAIN_S and closed <= open_for / 2.0
+        if is_storm or closed > LONGEST_SPAN_S:
             self.rate = self._before
         elif self._accepted > 1:
             self.rate = min(self._before, self._accepted / open_for)

@@ -61,9 +61,9 @@ def kill(fleet: Fleet) -> None:
 
 
 def test_a_fleet_finds_a_limit_together_and_again_when_one_is_killed() -> None:
-    provider = run(Bucket(CALLS_S, CALLS_S), seconds=210, workers=3, befalls=kill, at=120)
-    assert_well_used(provider, 60, 120)
-    assert_well_used(provider, 150, 210)
+    provider = run(Bucket(CALLS_S, CALLS_S), seconds=270, workers=3, befalls=kill, at=180)
+    assert_well_used(provider, 120, 180)
+    assert_well_used(provider, 210, 270)
 
 
 def test_what_a_killed_worker_had_of_a_told_quota_is_used_by_the_others() -> None:

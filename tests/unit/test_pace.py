@@ -121,6 +121,17 @@ def test_a_quota_that_is_used_up_long_before_its_minute_ends_is_spread_over_the_
     assert pace.rate == pytest.approx(10.0, rel=0.05)
 
 
+def test_an_outage_that_answers_429_for_an_hour_leaves_no_worker_that_crawls() -> None:
+    pace = Pace(0.0)
+    now = send(pace, 0.0, 60.0, per_second=10.0)
+    for _ in range(2):
+        for _ in range(120):
+            pace.refused(now, now, 30.0)
+            now += 30.0
+        now = send(pace, now, 20.0)
+        assert pace.rate > 9.0
+
+
 def test_what_was_learnt_changes_with_the_share() -> None:
     pace, _ = learnt()
     rate = pace.rate
