@@ -261,6 +261,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
 
     async def _begin_again(self) -> None:
         """Give every partition up and let the next poll begin with them, unless the group takes them meanwhile."""
+        if self.rebalancing:
+            return  # it is taking them already
         due, before = frozenset(self.trackers), self._revocations
         await self._give_up()
         if self._revocations == before:
@@ -278,7 +280,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         except Exception:
             # Nobody is to expel us as silent while we wait for Kafka or the index.
             self._consumer.pause(*(place for place in places if place in self._consumer.assignment()))
-            with suppress(KafkaError):
+            # What comes of other partitions, of which a newer assignment may have some, is read again from their start.
+            with suppress(Exception):  # aiokafka raises what a broken record makes its parser raise
                 await self._consumer.getmany(timeout_ms=0)
             raise
         if self._due is not due:
