@@ -16,8 +16,8 @@ from tests.scenarios.harness import Harness, document
 from tests.scenarios.log import Sent
 
 DEADLINE_S = 2
-LONGER_S = 5
-"""Time for an order to arrive, and for what is left to be embedded after it."""
+LONGER_S = 20
+"""Time for an order to arrive, for a probe of the provider, and for what is left to be embedded after it."""
 REFUSED = (3, 4)
 STUBBORN = Behaviour(faults=(Fault(kind="unavailable", containing="stubborn"),))
 AWAY = Behaviour(faults=(Fault(kind="unavailable"),))
