@@ -13,7 +13,7 @@ WIDTH = 120
 HEAD = """\
 Written by `make performance`, from one run of `headrace bench --write docs/performance.md`: {software}, Python
 {python}, {cpus} CPUs shared by everything ({place}), {documents:,} documents of {characters} characters, one chunk
-each, with {dimensions} dimensions unless said otherwise, no vector index unless said. Medians of up to {repeat} runs,
+each, with {dimensions} dimensions unless said otherwise, no vector index unless said. {runs},
 {minutes} minutes in all. Absolute numbers are those of one machine; ratios are taken in one run, and travel better.
 """
 MIDDLE = """
@@ -78,7 +78,7 @@ def page_of(page: Page) -> str:
         documents=case.documents,
         characters=case.characters,
         dimensions=f"{case.dimensions:,}",
-        repeat=told.plan.repeat,
+        runs=f"Medians of up to {told.plan.repeat} runs" if told.plan.repeat > 1 else "One run of each",
         minutes=f"{page.minutes:.0f}",
     )
     aims = [(aim.what, aim.aim, aim.reached, "yes" if aim.met else "**no**") for aim in page.aims]
