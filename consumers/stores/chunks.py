@@ -3,6 +3,9 @@
 A chunk brings its vector, or keeps one: that of the same text in its own document, wherever it stood there, else one
 that was staged. A vector that is kept never leaves the database. A huge document is written in several statements of
 its transaction, so that no message of them grows with it.
+
+The chunks of a document that is new to the index are copied: nothing can stand in their places, and PostgreSQL then
+takes many rows at a time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +15,19 @@ from typing import TypeAlias, TypeVar
 from consumers.stores.columns import digests, numbers, texts
 from consumers.stores.connections import Connection
 from consumers.stores.vectors import stored_form
+from schemas.errors import RowRejected
 from schemas.index import ChunkRow, DocumentKey
+from schemas.settings import StoreSettings
 
 _AT_ONCE = 1000
 """Chunks a statement."""
+_COLUMNS = ("tenant", "document_id", "ordinal", "text", "hash", "tokens", "embedding", "embedded_at")
 
 Item = TypeVar("Item")
 Contents: TypeAlias = Mapping[DocumentKey, Sequence[ChunkRow]]
 """The chunks of each document, all of them, in the order of the keys."""
+Since: TypeAlias = Mapping[DocumentKey, datetime | None]
+"""Of some documents the time before which none of their chunks may have been embedded."""
 
 
 class ChunkWrite:
@@ -29,12 +37,13 @@ class ChunkWrite:
         self,
         connection: Connection,
         queries: Mapping[str, str],
-        vector_type: str,
+        settings: StoreSettings,
         force_before: datetime | None,
     ) -> None:
         self._connection = connection
         self._queries = queries
-        self._vector_type = vector_type
+        self._index = settings.index
+        self._vector_type = settings.vector_type
         self._force_before = force_before
         # Where the vectors come from that documents do not bring: (document, ordinal, its place now), and staged ones.
         self._moves: list[tuple[DocumentKey, int, int]] = []
@@ -68,18 +77,23 @@ class ChunkWrite:
             held.update(row["hash"] for row in rows)
         return held
 
-    async def write(self, contents: Contents, known: Mapping[DocumentKey, datetime | None]) -> None:
+    async def write(self, contents: Contents, known: Since, new: Mapping[DocumentKey, datetime]) -> None:
         """Write what ``find`` has found and what documents bring; remove what *known* documents have no longer.
 
-        *known* are the documents that had a row before, with the time before which none of their chunks may have been
-        embedded.
+        *known* are the documents that had a row before, *new* those that had none and bring all their vectors, with
+        the time at which these are to count as embedded.
         """
         if self._moves:
             await self._move()
         for some in _slices(self._staged):
             await self._write_staged(some)
-        if rows := self._rows(contents, known):
-            await self._connection.executemany(self._queries["write_chunk"], rows)
+        if rows := self._rows({key: chunks for key, chunks in contents.items() if key in new}):
+            await self._copy([(*row, new[row[0], row[1]]) for row in rows])
+        if rows := self._rows({key: chunks for key, chunks in contents.items() if key not in new}):
+            forced = self._force_before
+            await self._connection.executemany(
+                self._queries["write_chunk"], [(*row, forced, known.get((row[0], row[1]))) for row in rows]
+            )
         surplus = [key for key in contents if key in known]
         if surplus:
             await self._connection.execute(
@@ -107,13 +121,20 @@ class ChunkWrite:
             numbers([chunk.tokens for chunk in chunks]),
         )
 
-    def _rows(self, contents: Contents, known: Mapping[DocumentKey, datetime | None]) -> list[tuple[object, ...]]:
-        """Return the arguments of write_chunk for the chunks that bring their vectors."""
+    async def _copy(self, rows: Sequence[tuple[object, ...]]) -> None:
+        try:
+            await self._connection.copy_records_to_table(
+                "chunks", schema_name=self._index, records=rows, columns=_COLUMNS
+            )
+        except (ValueError, TypeError, OverflowError) as error:  # elsewhere asyncpg says DataError of these
+            raise RowRejected(f"A value can not be sent to PostgreSQL: {error}", sqlstate="22000") from error
+
+    def _rows(self, contents: Contents) -> list[tuple[str, str, int, str, bytes, int, bytes]]:
+        """Return the columns of the chunks that bring their vectors, but for the time."""
         vectors = [chunk.vector for chunks in contents.values() for chunk in chunks if chunk.vector is not None]
         fresh = iter(stored_form(vectors, self._vector_type))
-        forced = self._force_before
         return [
-            (*key, ordinal, chunk.text, chunk.hash, chunk.tokens, next(fresh), forced, known.get(key))
+            (*key, ordinal, chunk.text, chunk.hash, chunk.tokens, next(fresh))
             for key, chunks in contents.items()
             for ordinal, chunk in enumerate(chunks)
             if chunk.vector is not None

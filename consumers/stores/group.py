@@ -18,6 +18,7 @@ from consumers.stores.chunks import ChunkWrite
 from consumers.stores.columns import numbers, places, standings_of, texts
 from consumers.stores.connections import Connection
 from schemas.index import Change, ChangeKind, DocumentKey, Outcome, Standing
+from schemas.settings import StoreSettings
 
 _DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, ChangeKind.DELETE: Outcome.DELETED}
 _SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
@@ -39,30 +40,34 @@ class GroupWrite:
         self,
         connection: Connection,
         queries: Mapping[str, str],
-        vector_type: str,
+        settings: StoreSettings,
         changes: Sequence[Change],
         force_before: datetime | None,
     ) -> None:
         self._connection = connection
         self._queries = queries
-        self._chunks = ChunkWrite(connection, queries, vector_type, force_before)
+        self._chunks = ChunkWrite(connection, queries, settings, force_before)
         self._changes = changes
         self._force_before = force_before
         self._outcomes: dict[int, Outcome] = {}
         # The change of each key that passed last; the one of them whose chunks count; the keys that had a row before,
-        # and since when none of their chunks may be older.
+        # and those that had none and bring all vectors, each with the time since when its chunks count as embedded.
         self._winners: dict[DocumentKey, int] = {}
         self._contents: dict[DocumentKey, int] = {}
         self._known: dict[DocumentKey, datetime | None] = {}
+        self._new: dict[DocumentKey, datetime] = {}
 
-    async def run(self, left: frozenset[int]) -> list[Outcome]:
-        """Write the group without the changes in *left*, which are answered AGAIN. Raises Leaves."""
+    async def run(self, left: frozenset[int], *, copy: bool = True) -> list[Outcome]:
+        """Write the group without the changes in *left*, which are answered AGAIN. Raises Leaves.
+
+        *copy* the chunks of new documents; UniqueViolationError where chunks stand there that have no document.
+        """
         changes = self._changes
         self._outcomes = dict.fromkeys(left, Outcome.AGAIN)
         rounds, surpassed = fence.in_rounds(changes, [index for index in range(len(changes)) if index not in left])
         for indices in rounds:
             await self._write_documents(indices, blocks_others=bool(surpassed))
-        await self._write_chunks()
+        await self._write_chunks(copy=copy)
         self._outcomes.update(dict.fromkeys(surpassed, Outcome.SUPERSEDED))
         return [self._outcomes[index] for index in range(len(changes))]
 
@@ -100,6 +105,10 @@ class GroupWrite:
             self._outcomes[before] = Outcome.SUPERSEDED
         if key in self._known or (before is None and revision > 1):
             self._known[key] = since
+        elif before is None and since is not None:
+            self._new[key] = since
+        else:
+            self._new.pop(key, None)
         self._winners[key] = index
         self._outcomes[index] = _DONE[kind]
         if kind is not ChangeKind.TOUCH:
@@ -120,11 +129,11 @@ class GroupWrite:
             else:
                 self._outcomes[index] = Outcome.AGAIN
 
-    async def _write_chunks(self) -> None:
+    async def _write_chunks(self, *, copy: bool) -> None:
         contents = {key: self._changes[index].chunks for key, index in sorted(self._contents.items())}
         if gone := await self._chunks.find(contents):
             raise Leaves(self._contents[key] for key in gone)
-        await self._chunks.write(contents, self._known)
+        await self._chunks.write(contents, self._known, self._new if copy else {})
 
 
 def _brings_all_vectors(change: Change) -> bool:

@@ -115,20 +115,24 @@ class PgVectorStore:
 
     async def _write(self, connection: Connection, changes: Sequence[Change]) -> list[Outcome]:
         left: frozenset[int] = frozenset()
-        attempts = 1
+        attempts, copy = 1, True
         while True:
             try:
                 async with connection.transaction(isolation="read_committed"):
-                    return await self._group(connection, changes).run(left)
+                    return await self._group(connection, changes).run(left, copy=copy)
             except Leaves as leaving:
                 left |= leaving.indices
+            except asyncpg.UniqueViolationError:
+                if not copy:
+                    raise
+                copy = False
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in AT_ONCE or attempts == _ATTEMPTS_AT_ONCE:
                     raise
                 attempts += 1
 
     def _group(self, connection: Connection, changes: Sequence[Change]) -> GroupWrite:
-        return GroupWrite(connection, self._queries, self._settings.vector_type, changes, self._force_before)
+        return GroupWrite(connection, self._queries, self._settings, changes, self._force_before)
 
     async def stage(self, vectors: Mapping[bytes, bytes]) -> None:
         """Keep vectors by the hashes of their texts until documents are written that take them."""

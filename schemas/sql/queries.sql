@@ -114,7 +114,7 @@ WHERE CASE {index}.fence(
           WHEN 'redelivered' THEN excluded.chunk_count >= 0 AND d.embedded_at < $15::timestamptz
           ELSE false
       END
-RETURNING d.tenant, d.id, d.revision, CASE WHEN d.revision > 1 THEN d.embedded_at END
+RETURNING d.tenant, d.id, d.revision, d.embedded_at
 
 -- stored_hashes --
 -- Chunks that were embedded before $3 are not there.

@@ -77,6 +77,20 @@ async def test_a_constraint_that_somebody_added_is_the_row_s_fault(
         await store.write([put("bad", "text", origin=at(1))])
 
 
+async def test_chunks_that_somebody_left_without_their_document_are_replaced(
+    store: PgVectorStore, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    assert await store.write([put("a", "before", origin=at(1))]) == [Outcome.STORED]
+    await sql.execute("DELETE FROM docs.documents")
+    changes = [put("a", "after", origin=at(2)), put("b", "another", origin=at(3))]
+    assert await store.write(changes) == [Outcome.STORED, Outcome.STORED]
+    rows = await sql.fetch(
+        "SELECT document_id, text, embedded_at = now FROM docs.chunks, (SELECT stored_at AS now FROM "
+        "docs.documents LIMIT 1) AS d ORDER BY 1"
+    )
+    assert [tuple(row) for row in rows] == [("a", "after", True), ("b", "another", True)]
+
+
 @pytest.mark.parametrize("statement", ["DROP TABLE docs.chunks CASCADE", "DROP SCHEMA docs CASCADE"])
 async def test_missing_tables_are_configuration(
     store: PgVectorStore, sql: "asyncpg.Connection[asyncpg.Record]", statement: str
