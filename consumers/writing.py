@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -25,7 +25,8 @@ QUANTUM = 16_384
 """Bytes of a tenant's documents, with their vectors, before it is the next tenant's turn."""
 NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
 
-Pending = tuple[Flight, Change]
+Pending = tuple[int, Flight, Change]
+"""A document that may be written, with what it costs a group."""
 Answer = TypeVar("Answer")
 Kind = TypeVar("Kind", Standing, Outcome)
 
@@ -61,11 +62,11 @@ class Writing:
         self._condemn = condemn
         self._wait = wait
         self._arrived: FairQueue[tuple[int, Flight]] = FairQueue(QUANTUM)
-        self._pending: deque[Pending] = deque()
+        self._pending: FairQueue[Pending] = FairQueue(QUANTUM)
         self._something_arrived = asyncio.Event()
         self._something_pending = asyncio.Event()
         self._free = asyncio.Event()
-        self._busy = 0
+        self._staging = 0
         self._writing = 0
         self.group_size = GroupSize()
         # One connection is left for what is asked meanwhile.
@@ -74,7 +75,7 @@ class Writing:
     @property
     def idle(self) -> bool:
         """Whether everything that had its vectors is written, and what was to be staged is."""
-        return not self._pending and self._busy == 0
+        return not self._pending and self._writing == self._staging == 0
 
     def arrive(self, flights: Iterable[Flight]) -> None:
         """Take decoded messages."""
@@ -98,13 +99,13 @@ class Writing:
 
     async def stage(self, vectors: Mapping[bytes, bytes]) -> bool:
         """Put vectors of huge documents into the index, by the hashes of their texts; False where it refuses one."""
-        self._busy += 1
+        self._staging += 1
         try:
             await self._persist(lambda: self._store.stage(vectors), len(vectors))
         except RowRejected:
             return False
         finally:
-            self._busy -= 1
+            self._staging -= 1
         return True
 
     def clear(self) -> None:
@@ -113,7 +114,9 @@ class Writing:
         self._pending.clear()
 
     def _put(self, flight: Flight, change: Change) -> None:
-        self._pending.append((flight, change))
+        # A huge document fills a group by itself: others are not to wait for it.
+        cost = MAX_GROUP_BYTES if flight.is_huge else flight.weight
+        self._pending.append(change.tenant, (cost, flight, change))
         self._something_pending.set()
 
     async def look_up(self) -> None:
@@ -150,11 +153,10 @@ class Writing:
                 while self._writing >= self.writers.count:
                     self._free.clear()
                     await self._free.wait()
-                group = list(self._group())
+                group = self._group()
                 if not self._pending:
                     self._something_pending.clear()
                 if group:
-                    self._busy += 1
                     self._writing += 1
                     groups.create_task(self._write_one(group))
 
@@ -162,26 +164,27 @@ class Writing:
         try:
             await self._write(group)
         finally:
-            self._busy -= 1
             self._writing -= 1
             self._free.set()
 
-    def _group(self) -> Iterable[Pending]:
-        size = count = rows = 0
-        while self._pending and count < MAX_GROUP and size < MAX_GROUP_BYTES and rows < self.group_size.rows:
-            flight, change = self._pending.popleft()
+    def _group(self) -> list[Pending]:
+        group: list[Pending] = []
+        size = rows = 0
+        for pending in self._pending.served():
+            if len(group) >= MAX_GROUP or size >= MAX_GROUP_BYTES or rows >= self.group_size.rows:
+                break
+            cost, flight, change = pending
             if flight.live:
-                count += 1
+                group.append(pending)
+                size += cost
                 rows += 1 + len(change.chunks)
-                # A huge document fills a group by itself: others are not to wait for it.
-                size += MAX_GROUP_BYTES if flight.is_huge else flight.weight
-                yield flight, change
+        return group
 
     async def _write(self, group: list[Pending]) -> None:
         if not group:
             return
         began = time.monotonic()
-        changes = [change for _, change in group]
+        changes = [change for _, _, change in group]
         chunks = sum([len(change.chunks) for change in changes])
         try:
             outcomes = await self._persist(lambda: self._timed(changes, len(group) + chunks), len(group))
@@ -189,7 +192,7 @@ class Writing:
             await self._triage(group, error)
             return
         self._observe(Written(len(group), chunks, time.monotonic() - began))
-        by_outcome = _grouped([flight for flight, _ in group], outcomes)
+        by_outcome = _grouped([flight for _, flight, _ in group], outcomes)
         again = by_outcome.pop(Outcome.AGAIN, [])
         for outcome, flights in by_outcome.items():
             self._resolve(flights, outcome)
@@ -215,7 +218,7 @@ class Writing:
             await self._write(group[:middle])
             await self._write(group[middle:])
         else:
-            self._condemn(group[0][0], Cause("write", verdict.code, f"SQLSTATE {error.sqlstate}: {error}"))
+            self._condemn(group[0][1], Cause("write", verdict.code, f"SQLSTATE {error.sqlstate}: {error}"))
 
     async def _persist(self, ask: Callable[[], Awaitable[Answer]], size: int = 0) -> Answer:
         """Ask the store until it answers; intake is held meanwhile. RowRejected is the caller's to judge."""
