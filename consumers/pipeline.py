@@ -175,6 +175,7 @@ class Pipeline:
                 self.shared.conditions.set("operator", State.PAUSED, wanted.paused, time.monotonic())
             self._allow(wanted.allowance or Allowance())
             if wanted.resume:
+                self.deadlines.excuse(time.monotonic())  # the next look at them may not see what was blocked
                 self.settling.resume()
                 self.embedding.lane.retry_now()
                 self._mended.set()

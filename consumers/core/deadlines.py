@@ -38,13 +38,17 @@ class Deadlines:
         self.late = {partition: count for partition, count in late.items() if count}
         return began
 
+    def excuse(self, now: float) -> None:
+        """Give every document its whole deadline again."""
+        self._excused_until = now
+
     def given_up_before(self, now: float, *, excused: bool) -> float | None:
         """Return the time before which a document was polled that is to be given up if it waits for the provider.
 
         None where none is. *excused* says that documents wait for something else as well at the moment.
         """
         if excused:
-            self._excused_until = now
+            self.excuse(now)
         before = self.before(now)
         return before if self._gives_up and self._excused_until <= before else None
 

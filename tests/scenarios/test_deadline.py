@@ -6,8 +6,6 @@ no dead-letter topic even so: the flood guard holds it, and what it does not hol
 Fault: 503 for texts with a word in them; 503 for everything.
 """
 
-import asyncio
-
 import pytest
 
 from compose.fake_provider.behaviour import Behaviour, Fault
@@ -20,8 +18,6 @@ from tests.scenarios.log import Sent
 DEADLINE_S = 2
 LONGER_S = 20
 """Time for an order to arrive, for a probe of the provider, and for what is left to be embedded after it."""
-LOOKS_S = 2.5
-"""What an operator takes at least; deadlines are looked at once a second, and excuse what they saw blocked."""
 REFUSED = (3, 4)
 STUBBORN = Behaviour(faults=(Fault(kind="unavailable", containing="stubborn"),))
 AWAY = Behaviour(faults=(Fault(kind="unavailable"),))
@@ -80,7 +76,6 @@ async def test_an_outage_fills_no_dead_letter_topic(harness: Harness, *, paused:
         await harness.wait_for_status(worker, "they are late and it is paused", _is_paused_and_late)
     else:
         await harness.wait_for_status(worker, "there is a flood", _is_a_flood)
-        await asyncio.sleep(LOOKS_S)
     assert await harness.log.dead_letters() == []
     await harness.provider.set(Behaviour())
     await _order(harness, pause=NO, resume=YES)

@@ -57,6 +57,13 @@ def test_what_waited_for_an_operator_has_its_whole_deadline_again() -> None:
     assert deadlines.given_up_before(1600.0, excused=False) == 1000.0
 
 
+def test_who_resumes_excuses_what_was_not_looked_at_meanwhile() -> None:
+    deadlines = Deadlines(GIVES_UP)
+    deadlines.excuse(1000.0)
+    assert deadlines.given_up_before(1001.0, excused=False) is None
+    assert deadlines.given_up_before(1600.0, excused=False) == 1000.0
+
+
 @pytest.mark.parametrize(
     ("part", "state", "holds", "awaited"),
     [
