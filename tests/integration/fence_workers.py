@@ -181,7 +181,7 @@ class Reader:
                     for piece in text.split()
                 )
             )
-            self.hand.append((flight, flight.put()))
+            self.hand.append((flight.weight, flight, flight.put()))
 
     def _resolve(self, flights: Iterable[Flight], outcome: Outcome) -> None:
         del outcome
