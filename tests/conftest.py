@@ -42,8 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ["HEADRACE_STATE"] = f"{config.option.basetemp}/no-stack-runs-here"
     mark_session()
-    # Clean up as after Ctrl-C, also when a time limit strikes.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Clean up as after Ctrl-C, also when a time limit strikes. What a shell runs in the background ignores Ctrl-C, and
+    # so would every command that is started here.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
