@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 
 from consumers.core.backoff import backoff
 from consumers.core.chunking import Chunker, describe
-from consumers.core.decoding import origin_of
 from consumers.core.flight import Cause, Flight
 from consumers.core.standing_orders import ORDERS_EVERY_S, sent_away
 from consumers.kafka.source import Ledger, Source
@@ -80,9 +79,8 @@ def letter_writer(settings: Settings) -> Callable[[Flight, Cause], DeadLetter]:
     def letter(flight: Flight, cause: Cause) -> DeadLetter:
         now = iso(time.time())
         failure = Failure(cause.stage, cause.code, cause.message, cause.attempts, now, now)
-        origin = flight.decoded.origin if flight.decoded is not None else origin_of(flight.message)[0]
         return DeadLetter(
-            flight.message, origin, failure, settings.group, settings.store.index, replays_of(flight), SOFTWARE
+            flight.message, flight.origin, failure, settings.group, settings.store.index, replays_of(flight), SOFTWARE
         )
 
     return letter

@@ -154,7 +154,8 @@ class Embedding:
                 known |= await self._index.staged({chunk.hash for chunk in chunks} - known)
             if not flight.tracker.live:
                 continue  # given up while its text was cut
-            self._grow(flight, self._growth(flight, chunks))
+            if len(chunks) > 1:  # one vector is counted since the poll
+                self._grow(flight, self._growth(flight, chunks))
             flight.fan_out(chunks)
             self._gather(flight, known, gathered[document.tenant])
         self._hand_over(gathered)

@@ -38,7 +38,7 @@ class Intake:
     ) -> None:
         """Wire the stage: *accept* takes what can be stored, *condemn* what can not.
 
-        *vector_bytes* is counted for each message beside its own size: what is polled is seldom less than one chunk.
+        *vector_bytes* is counted for each message beside its own size.
         *decoded* is told of a partition how many messages were documents, before each that was none.
         """
         self.held = False
@@ -76,33 +76,36 @@ class Intake:
                 await asyncio.sleep(0)
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
-        began, now_ms = time.monotonic(), int(time.time() * 1000)
+        began = time.monotonic()
+        size = sum([delivery.size for delivery in deliveries])
+        count = sum([len(delivery.messages) for delivery in deliveries])
+        self._budget.take(size + count * self._vector_bytes, count)
         accepted: list[Flight] = []
-        size = count = 0
         for delivery in deliveries:
-            partition, good = delivery.tracker.partition, 0
-            for message in delivery.messages:
-                count += 1
-                size += message.size
-                flight = Flight(delivery.tracker, message, None, began)
-                flight.weight += self._vector_bytes
-                self._budget.take(flight.weight)
-                try:
-                    decoded = decode(message, now_ms, self._max_document_bytes)
-                except InvalidDocument as error:
-                    self._decoded(partition, good)
-                    good = 0
-                    self._condemn(flight, Cause("decode", error.code, str(error)))
-                    continue
-                flight.decoded = decoded = in_order(decoded, message, delivery.tracker)
-                for oddity in decoded.oddities:
-                    self._observe(OddInput(oddity))
-                accepted.append(flight)
-                good += 1
-            self._decoded(partition, good)
+            accepted += self._read(delivery, began)
         self._observe(Polled(count, size, time.monotonic() - began))
         if accepted:
             self._accept(accepted)
+
+    def _read(self, delivery: Delivery, now: float) -> list[Flight]:
+        """Return what can be stored, and condemn what can not."""
+        tracker, now_ms = delivery.tracker, int(time.time() * 1000)
+        read: list[Flight] = []
+        told = 0
+        for message in delivery.messages:
+            try:
+                decoded = in_order(decode(message, now_ms, self._max_document_bytes), message, tracker)
+            except InvalidDocument as error:
+                self._decoded(tracker.partition, len(read) - told)
+                told = len(read)
+                cause = Cause("decode", error.code, str(error))
+                self._condemn(Flight(tracker, message, None, now, self._vector_bytes), cause)
+                continue
+            for oddity in decoded.oddities:
+                self._observe(OddInput(oddity))
+            read.append(Flight(tracker, message, decoded, now, self._vector_bytes))
+        self._decoded(tracker.partition, len(read) - told)
+        return read
 
     async def _wait_for_room(self) -> None:
         """Hold back for a moment without a pause, then pause; resume as soon as there is room."""

@@ -1,6 +1,7 @@
 """When is a message done with? Resolve, dead letters, commit."""
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
@@ -78,7 +79,8 @@ class Settling:
 
     def resolve(self, flights: Iterable[Flight], outcome: Outcome) -> None:
         """Settle messages that are in the index, or need not be. Those of a closed tracker stay as they are."""
-        count, oldest = 0, None
+        count = weight = 0
+        oldest = math.inf
         if self._traces:
             flights = list(flights)
             self._trace(flights, outcome)
@@ -87,10 +89,11 @@ class Settling:
                 continue
             flight.fate = Fate.RESOLVED
             flight.tracker.resolve(flight.message.offset)
-            self._shared.budget.release(flight.weight)
             count += 1
-            oldest = flight.received if oldest is None else min(oldest, flight.received)
-        if oldest is not None:
+            weight += flight.weight
+            oldest = min(oldest, flight.received)
+        if count:
+            self._shared.budget.release(weight, count)
             self.last_resolved = time.monotonic()
             self._shared.observe(Resolved(outcome, count, self.last_resolved - oldest))
             if outcome is not Outcome.DEAD_LETTERED:

@@ -21,18 +21,18 @@ class InFlightBudget:
     def __repr__(self) -> str:
         return f"<InFlightBudget {self.size}/{self.max_size} bytes, {self.documents}/{self.max_documents} documents>"
 
-    def take(self, size: int) -> None:
-        """Count a document of *size* bytes."""
-        self.documents += 1
+    def take(self, size: int, documents: int = 1) -> None:
+        """Count documents of *size* bytes together."""
+        self.documents += documents
         self.size += size
 
     def grow(self, size: int) -> None:
         """Count *size* more bytes for a document that is in flight already."""
         self.size += size
 
-    def release(self, size: int) -> None:
-        """A document that was counted with *size* bytes in all has left."""
-        self.documents -= 1
+    def release(self, size: int, documents: int = 1) -> None:
+        """Documents have left that were counted with *size* bytes in all."""
+        self.documents -= documents
         self.size -= size
 
     def clear(self) -> int:

@@ -170,19 +170,20 @@ def _deletion(message: Message, told: dict[str, str], oddities: list[str]) -> De
 
 def _identity(message: Message, value: Value, told: dict[str, str], oddities: list[str]) -> tuple[str, str, int | None]:
     """Return tenant, id and version, from the value, the headers or the key, which may not disagree."""
-    found = _agreed("id", headers.ID, _said_id(value.id), told)
-    if not found:
-        found = _key(message.key)
-    found = _clean(found, oddities)
+    found, tenant = _said_id(value.id), value.tenant
+    version = None if value.version is None else version_of(value.version)
+    if told:
+        found = _agreed("id", headers.ID, found, told)
+        tenant = _agreed("tenant", headers.TENANT, tenant, told)
+        said = _agreed("version", headers.VERSION, None if version is None else str(version), told)
+        version = None if said is None else _integer(said)
+    found = _clean(found or _key(message.key), oddities)
     if not found:
         raise InvalidDocument("missing-id", "neither the value, nor the header headrace-id, nor the key says the id")
-    tenant = _agreed("tenant", headers.TENANT, value.tenant, told)
-    said_version = None if value.version is None else str(version_of(value.version))
-    version = _agreed("version", headers.VERSION, said_version, told)
     return (
         DEFAULT_TENANT if tenant is None else _tenant_of(tenant),
         found if len(found) <= MAX_ID_BYTES and found.isascii() else document_id(found),
-        None if version is None else _integer(version),
+        version,
     )
 
 

@@ -79,21 +79,24 @@ class FairQueue(Generic[Item]):
             while turns:
                 queue = turns[0]
                 items = queue.items
-                item = items[0]
-                alone = len(turns) == 1
-                if item[0] > queue.credit and not alone:
+                if len(turns) == 1:
+                    while items:
+                        yield items[0]
+                        cost += items.popleft()[0]
+                        count += 1
+                elif items[0][0] > queue.credit:
                     queue.credit += self.quantum
                     turns.rotate(-1)
                     continue
-                yield item
-                items.popleft()
-                count += 1
-                cost += item[0]
+                else:
+                    yield items[0]
+                    served = items.popleft()[0]
+                    queue.credit -= served
+                    cost += served
+                    count += 1
                 if not items:
                     turns.popleft()
                     del self._queues[queue.tenant]
-                elif not alone:
-                    queue.credit -= item[0]
         finally:
             self.count -= count
             self.cost -= cost

@@ -115,13 +115,13 @@ def surpasses(later: Contender, earlier: Contender) -> bool:
 def in_rounds(changes: Sequence[Keyed], indices: Sequence[int]) -> tuple[list[list[int]], list[int]]:
     """Arrange a group so that it does what its changes would do one after the other.
 
-    Returns rounds of indices, each sorted by key and with no key twice, and the indices of the changes that are
-    surpassed by another of their key and left out. There is one round unless a key has changes of which neither
-    surpasses the other; the rounds of a key keep the order of the group.
+    Returns rounds of indices, none of them empty, each sorted by key and with no key twice, and the indices of the
+    changes that are surpassed by another of their key and left out. There is one round unless a key has changes of
+    which neither surpasses the other; the rounds of a key keep the order of the group.
     """
     order = sorted([(changes[index].tenant, changes[index].id, index) for index in indices])
     if len({(tenant, document_id) for tenant, document_id, _ in order}) == len(order):
-        return [[index for *_, index in order]], []
+        return [[index for *_, index in order]] if order else [], []
     rounds: list[list[int]] = []
     surpassed: list[int] = []
     for _, of_key in groupby(order, key=itemgetter(0, 1)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from consumers.core.chunking import text_digest
-from consumers.core.decoding import Decoded
+from consumers.core.decoding import Decoded, origin_of
 from consumers.core.tracking import PartitionTracker
 from schemas.documents import Deletion, Document
 from schemas.index import Candidate, Change, ChangeKind, ChunkRow
@@ -54,17 +54,33 @@ class Flight:
         "message",
         "missing",
         "received",
+        "subject",
         "tracker",
         "weight",
     )
 
-    def __init__(self, tracker: PartitionTracker, message: Message, decoded: Decoded | None, received: float) -> None:
-        """Begin with what was polled; *decoded* is None for a message that is to be dead-lettered."""
+    subject: Document | Deletion
+    """What the message says; there is none where it could not be decoded."""
+
+    def __init__(
+        self,
+        tracker: PartitionTracker,
+        message: Message,
+        decoded: Decoded | None,
+        received: float,
+        vector_bytes: int = 0,
+    ) -> None:
+        """Begin with what was polled; *decoded* is None for a message that is to be dead-lettered.
+
+        *vector_bytes* are counted beside the message's own size: what is polled is seldom less than one chunk.
+        """
         self.tracker = tracker
         self.message = message
         self.decoded = decoded
+        if decoded is not None:
+            self.subject = decoded.subject
         self.received = received
-        self.weight = message.size
+        self.weight = message.size + vector_bytes
         self.chunks: tuple[ChunkRow, ...] = ()
         self.missing = 0
         self.digest = b""
@@ -86,25 +102,14 @@ class Flight:
         return self.fate is not Fate.RESOLVED and self.tracker.live
 
     @property
+    def origin(self) -> Origin:
+        """The message that first carried this one, as far as it says."""
+        return origin_of(self.message)[0] if self.decoded is None else self.decoded.origin
+
+    @property
     def is_huge(self) -> bool:
         """Whether the vectors of this document are staged."""
         return len(self.chunks) > HUGE
-
-    @property
-    def subject(self) -> Document | Deletion:
-        """What the message says."""
-        return self._known.subject
-
-    @property
-    def origin(self) -> Origin:
-        """The message that first carried this document."""
-        return self._known.origin
-
-    @property
-    def _known(self) -> Decoded:
-        if self.decoded is None:
-            raise ValueError(f"{self!r} was not decoded")
-        return self.decoded
 
     def candidate(self, fingerprint: bytes) -> Candidate:
         """Return what the look-up has to know, and remember the content hash."""
@@ -159,14 +164,20 @@ class Flight:
 
     def removal(self) -> Change:
         """Return the change that deletes the document."""
-        known, subject = self._known, self.subject
+        known = self._known()
+        subject = known.subject
         return Change(ChangeKind.DELETE, subject.tenant, subject.id, subject.version, known.origin, known.fence_ts)
 
     def _known_document(self) -> tuple[Decoded, Document]:
-        known = self._known
+        known = self._known()
         if not isinstance(known.subject, Document):
             raise TypeError(f"{self!r} is a deletion")
         return known, known.subject
+
+    def _known(self) -> Decoded:
+        if self.decoded is None:
+            raise ValueError(f"{self!r} was not decoded")
+        return self.decoded
 
 
 def is_huge(chunks: Sequence[ChunkRow]) -> bool:

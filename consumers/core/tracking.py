@@ -5,7 +5,9 @@ partition: a rebalance closes it, and with it ends the right to commit.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import islice
+from operator import lt
 
 
 class PartitionTracker:
@@ -67,16 +69,17 @@ class PartitionTracker:
 
         Raises ValueError for an offset that was received before: the log is read in order.
         """
-        if offset < self._expected:
-            raise ValueError(f"offset {offset} of partition {self.partition} was received already")
-        self._received.append(offset)
-        self._unresolved[offset] = now
-        self._expected = offset + 1
+        self.track_all([offset], now)
 
-    def track_all(self, offsets: Iterable[int], now: float) -> None:
-        """Track the offsets of one poll."""
-        for offset in offsets:
-            self.track(offset, now)
+    def track_all(self, offsets: Sequence[int], now: float) -> None:
+        """Track the offsets of one poll, all of them or none."""
+        if not offsets:
+            return
+        if offsets[0] < self._expected or not all(map(lt, offsets, islice(offsets, 1, None))):
+            raise ValueError(f"offsets {offsets} of partition {self.partition} were received already, or run backwards")
+        self._received.extend(offsets)
+        self._unresolved.update(dict.fromkeys(offsets, now))
+        self._expected = offsets[-1] + 1
 
     def advance(self, position: int) -> None:
         """Note that the consumer has read up to *position*, over gaps that hold no message for us."""
@@ -99,10 +102,9 @@ class PartitionTracker:
         """
         if not self.live:
             return None
-        if offset not in self._unresolved:
-            raise ValueError(f"offset {offset} of partition {self.partition} is not waiting to be resolved")
-        del self._unresolved[offset]
         received, unresolved = self._received, self._unresolved
+        if unresolved.pop(offset, None) is None:
+            raise ValueError(f"offset {offset} of partition {self.partition} is not waiting to be resolved")
         if offset != received[0]:
             return None
         while received and received[0] not in unresolved:

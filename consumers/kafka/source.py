@@ -67,6 +67,11 @@ class Delivery:
     tracker: PartitionTracker
     messages: list[Message]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the messages."""
+        return sum([message.size for message in self.messages])
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -161,9 +166,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         deliveries = self._deliver(got) if self._due is None else []
         await self._advance()
         if self.unreadable and time.monotonic() - self._unreadable_since > UNREADABLE_AGAIN_S:
-            deliveries += await self._one_by_one(
-                tuple(self.unreadable), max_records, max_bytes - sum(map(_size, deliveries))
-            )
+            left = max_bytes - sum([delivery.size for delivery in deliveries])
+            deliveries += await self._one_by_one(tuple(self.unreadable), max_records, left)
         return _live(deliveries)
 
     def pause(self) -> None:
@@ -314,7 +318,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             if tracker is None:
                 continue
             messages = [_message(record) for record in records if record.offset >= tracker.expected]
-            tracker.track_all((message.offset for message in messages), now)
+            tracker.track_all([message.offset for message in messages], now)
             deliveries.append(Delivery(tracker, messages))
         return deliveries
 
@@ -369,7 +373,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
                         break
                     delivered = self._deliver(got)
                     deliveries += delivered
-                    left -= sum(map(_size, delivered))
+                    left -= sum([delivery.size for delivery in delivered])
                 self.unreadable.pop(partition, None)
             except IllegalStateError:
                 break  # given up meanwhile
@@ -458,10 +462,6 @@ def _message(record: ConsumerRecord) -> Message:
         record.value,
         record.headers,
     )
-
-
-def _size(delivery: Delivery) -> int:
-    return sum(message.size for message in delivery.messages)
 
 
 def _live(deliveries: list[Delivery]) -> list[Delivery]:

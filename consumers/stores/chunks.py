@@ -87,13 +87,11 @@ class ChunkWrite:
             await self._move()
         for some in _slices(self._staged):
             await self._write_staged(some)
-        if rows := self._rows({key: chunks for key, chunks in contents.items() if key in new}):
-            await self._copy([(*row, new[row[0], row[1]]) for row in rows])
-        if rows := self._rows({key: chunks for key, chunks in contents.items() if key not in new}):
-            forced = self._force_before
-            await self._connection.executemany(
-                self._queries["write_chunk"], [(*row, forced, known.get((row[0], row[1]))) for row in rows]
-            )
+        if rows := self._rows(contents, {key: (new[key],) for key in contents if key in new}):
+            await self._copy(rows)
+        forced = self._force_before
+        if rows := self._rows(contents, {key: (forced, known.get(key)) for key in contents if key not in new}):
+            await self._connection.executemany(self._queries["write_chunk"], rows)
         surplus = [key for key in contents if key in known]
         if surplus:
             await self._connection.execute(
@@ -129,14 +127,14 @@ class ChunkWrite:
         except (ValueError, TypeError, OverflowError) as error:  # elsewhere asyncpg says DataError of these
             raise RowRejected(f"A value can not be sent to PostgreSQL: {error}", sqlstate="22000") from error
 
-    def _rows(self, contents: Contents) -> list[tuple[str, str, int, str, bytes, int, bytes]]:
-        """Return the columns of the chunks that bring their vectors, but for the time."""
-        vectors = [chunk.vector for chunks in contents.values() for chunk in chunks if chunk.vector is not None]
+    def _rows(self, contents: Contents, ends: Mapping[DocumentKey, tuple[object, ...]]) -> list[tuple[object, ...]]:
+        """Return a row for each chunk that brings its vector, of the documents of *ends*, which rows end with."""
+        vectors = [chunk.vector for key in ends for chunk in contents[key] if chunk.vector is not None]
         fresh = iter(stored_form(vectors, self._vector_type))
         return [
-            (*key, ordinal, chunk.text, chunk.hash, chunk.tokens, next(fresh))
-            for key, chunks in contents.items()
-            for ordinal, chunk in enumerate(chunks)
+            (*key, ordinal, chunk.text, chunk.hash, chunk.tokens, next(fresh), *end)
+            for key, end in ends.items()
+            for ordinal, chunk in enumerate(contents[key])
             if chunk.vector is not None
         ]
 

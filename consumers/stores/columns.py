@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 import msgspec
 
@@ -10,23 +11,26 @@ from schemas.index import Candidate, Change, Standing
 from schemas.messages import TimestampType
 
 _encoder = msgspec.json.Encoder()
+_of_item = attrgetter("tenant", "id", "version", "origin", "fence_ts", "content_hash")
+_of_origin = attrgetter("topic", "partition", "offset", "timestamp", "timestamp_type")
 
 
 def places(items: Sequence[Candidate] | Sequence[Change]) -> tuple[str, ...]:
     """Return the ten arrays that look_up takes and write_documents begins with; entry i of each is item i's."""
-    origins = [item.origin for item in items]
+    tenants, ids, versions, origins, fence_ts, hashes = zip(*map(_of_item, items), strict=True)
+    topics, partitions, offsets, timestamps, types = zip(*map(_of_origin, origins), strict=True)
     log_append_time = TimestampType.LOG_APPEND_TIME
     return (
-        texts([item.tenant for item in items]),
-        texts([item.id for item in items]),
-        numbers([item.version for item in items]),
-        texts([origin.topic for origin in origins]),
-        numbers([origin.partition for origin in origins]),
-        numbers([origin.offset for origin in origins]),
-        numbers([origin.timestamp for origin in origins]),
-        numbers([origin.timestamp_type is log_append_time for origin in origins]),
-        numbers([item.fence_ts for item in items]),
-        digests([item.content_hash for item in items]),
+        texts(tenants),
+        texts(ids),
+        numbers(versions),
+        texts(topics),
+        numbers(partitions),
+        numbers(offsets),
+        numbers(timestamps),
+        numbers([one is log_append_time for one in types]),
+        numbers(fence_ts),
+        digests(hashes),
     )
 
 
@@ -40,6 +44,8 @@ def numbers(values: Sequence[int | None]) -> str:
 
 def texts(values: Sequence[str | None]) -> str:
     """Write an array of texts, some of which may be missing."""
+    if values.count(None) == len(values):  # as titles and metadata often are
+        return "{" + ",".join(["NULL"] * len(values)) + "}"
     present = [value for value in values if value is not None]
     joined = '","'.join(present)
     if len(present) == len(values) and "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
@@ -49,7 +55,7 @@ def texts(values: Sequence[str | None]) -> str:
 
 def digests(values: Sequence[bytes | None]) -> str:
     """Write an array of bytea, some of which may be missing."""
-    return "{" + ",".join(["NULL" if value is None else f"\\\\x{value.hex()}" for value in values]) + "}"
+    return "{" + ",".join(["NULL" if value is None else "\\\\x" + value.hex() for value in values]) + "}"
 
 
 def _escaped(text: str) -> str:

@@ -73,33 +73,37 @@ class GroupWrite:
 
     async def _write_documents(self, indices: Sequence[int], *, blocks_others: bool) -> None:
         changes = [self._changes[index] for index in indices]
+        put, touch = ChangeKind.PUT, ChangeKind.TOUCH
         rows = await self._connection.fetch(
             self._queries["write_documents"],
             *places(changes),
-            numbers([_TOUCH if change.kind is ChangeKind.TOUCH else len(change.chunks) for change in changes]),
+            numbers([_TOUCH if change.kind is touch else len(change.chunks) for change in changes]),
             texts([change.title for change in changes]),
             texts([change.metadata for change in changes]),
-            numbers([_brings_all_vectors(change) for change in changes]),
+            numbers(
+                [change.kind is put and None not in [chunk.vector for chunk in change.chunks] for change in changes]
+            ),
             self._force_before,
         )
-        passed = {(row[0], row[1]): row for row in rows}
+        passed = {(tenant, document_id): (revision, since) for tenant, document_id, revision, since in rows}
         stopped, ghosts = [], []
         for index, change in zip(indices, changes, strict=True):
             key = (change.tenant, change.id)
-            row = passed.get(key)
-            if row is None:
+            if key not in passed:
                 stopped.append(index)
-            elif row[2] == 0:
+                continue
+            revision, since = passed[key]
+            if revision == 0:
                 ghosts.append(index)
             else:
-                self._accept(index, key, change.kind, revision=row[2], since=row[3])
+                self._accept(index, key, change.kind, revision, since)
         if ghosts:
             # Touches of rows that are no longer there have made some.
             raise Leaves(ghosts)
         if stopped:
             await self._explain(stopped, blocks_others=blocks_others)
 
-    def _accept(self, index: int, key: DocumentKey, kind: ChangeKind, *, revision: int, since: datetime | None) -> None:
+    def _accept(self, index: int, key: DocumentKey, kind: ChangeKind, revision: int, since: datetime | None) -> None:
         before = self._winners.get(key)
         if before is not None:
             self._outcomes[before] = Outcome.SUPERSEDED
@@ -134,7 +138,3 @@ class GroupWrite:
         if gone := await self._chunks.find(contents):
             raise Leaves(self._contents[key] for key in gone)
         await self._chunks.write(contents, self._known, self._new if copy else {})
-
-
-def _brings_all_vectors(change: Change) -> bool:
-    return change.kind is ChangeKind.PUT and None not in [chunk.vector for chunk in change.chunks]

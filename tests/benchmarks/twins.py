@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.simulation.loop import EPOCH_S, START_S
 
 CHARACTERS = 900
 NOW_MS = int((EPOCH_S + START_S) * 1000)
+NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
 
 
 def records(count: int) -> list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]]:
@@ -107,7 +109,7 @@ class Database:
         if name == "look_up" and self._standing is not None:
             return [{"n": n, "standing": self._standing} for n in range(1, len(_array(arguments[0])) + 1)]
         if name == "write_documents":
-            return [(tenant, key, 1, None) for tenant, key in zip(*map(_array, arguments[:2]), strict=True)]
+            return [(tenant, key, 1, NOW) for tenant, key in zip(*map(_array, arguments[:2]), strict=True)]
         return []
 
     async def fetchval(self, query: str, *arguments: object) -> object:
@@ -128,15 +130,26 @@ class Database:
         self._note(query, [argument for row in rows for argument in row])
         self._counts["rows of chunks"] += len(rows)
 
+    async def copy_records_to_table(
+        self, table: str, *, schema_name: str, records: Sequence[Sequence[object]], columns: Sequence[str]
+    ) -> None:
+        """Do nothing."""
+        del schema_name, columns
+        self._count(f"copy to {table}", [value for row in records for value in row])
+        self._counts["rows of chunks"] += len(records)
+
     async def aclose(self) -> None:
         """Close nothing."""
 
     def _note(self, query: str, arguments: Sequence[object]) -> str:
         name = self._names[query]
         if name not in ("orders", "load_positions", "server"):  # asked by the clock, not by the document
-            self._counts[f"statements: {name}"] += 1
-            self._counts["bytes to the database"] += sum(len(one) for one in arguments if isinstance(one, bytes | str))
+            self._count(name, arguments)
         return name
+
+    def _count(self, name: str, arguments: Sequence[object]) -> None:
+        self._counts[f"statements: {name}"] += 1
+        self._counts["bytes to the database"] += sum(len(one) for one in arguments if isinstance(one, bytes | str))
 
 
 def _array(written: str) -> list[str]:

@@ -113,4 +113,4 @@ def test_a_deletion_without_a_version_does_not_hide_the_version_before_it() -> N
 def test_only_the_named_changes_of_a_group_are_arranged() -> None:
     group = [put("b", "1", origin=at(1)), touch("a", "1", origin=at(2)), put("b", "2", origin=at(3))]
     assert fence.in_rounds(group, [0, 1]) == ([[1, 0]], [])
-    assert fence.in_rounds(group, []) == ([[]], [])
+    assert fence.in_rounds(group, []) == ([], [])

@@ -46,7 +46,7 @@ def flights(tracker: PartitionTracker, tenant: str, count: int) -> list[Flight]:
         Message("docs.raw", 0, n, n, TimestampType.LOG_APPEND_TIME, b"doc-%d" % n, value)
         for n in range(tracker.expected, tracker.expected + count)
     ]
-    tracker.track_all((message.offset for message in messages), 0.0)
+    tracker.track_all([message.offset for message in messages], 0.0)
     return [Flight(tracker, message, decode(message, message.timestamp, 1_000), 0.0) for message in messages]
 
 
