@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -38,8 +38,8 @@ Texts = list[list[Place]]
 class Index(Protocol):
     """Where vectors go: with their document, or before it where that is huge."""
 
-    def store(self, flight: Flight) -> None:
-        """Take a document that has all its vectors."""
+    def store(self, flights: Iterable[Flight]) -> None:
+        """Take documents that have all their vectors."""
 
     async def stage(self, vectors: Mapping[bytes, bytes]) -> bool:
         """Take vectors of huge documents, by the hashes of their texts; False where one is refused."""
@@ -139,17 +139,17 @@ class Embedding:
     async def submit(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
         """Split documents and gather their chunks; a text that is *stored* for the same document is not sent."""
         gathered: defaultdict[str, list[Gathered[Place]]] = defaultdict(list)
+        cut = self._chunker.chunks
         for flight in flights:
             document = flight.subject
             if not isinstance(document, Document) or not flight.live:
                 continue
-            cut = self._chunker.chunks
             if len(document.text) > LONG_TEXT:
                 self._hand_over(gathered)
                 chunks = await asyncio.to_thread(cut, document.text, document.content_type)
             else:
                 chunks = cut(document.text, document.content_type, flight.digest)
-            known = stored.get((document.tenant, document.id), frozenset())
+            known = stored.get((document.tenant, document.id), NOTHING) if stored else NOTHING
             if is_huge(chunks):
                 known |= await self._index.staged({chunk.hash for chunk in chunks} - known)
             if not flight.tracker.live:
@@ -173,17 +173,15 @@ class Embedding:
 
     def _gather(self, flight: Flight, stored: frozenset[bytes], gathered: list[Gathered[Place]]) -> None:
         now = time.monotonic()
-        reused = 0
+        before = len(gathered)
         for ordinal, chunk in enumerate(flight.chunks):
-            if chunk.hash in stored:
-                reused += 1
-            else:
+            if chunk.hash not in stored:
                 gathered.append((size_of(chunk.text), now, chunk.hash, (flight, ordinal)))
-        if reused:
+        if stored and (reused := before + len(flight.chunks) - len(gathered)):
             flight.missing -= reused
             self._observe(TextsReused(reused))
             if flight.missing == 0:
-                self._index.store(flight)
+                self._index.store((flight,))
 
     def _hand_over(self, gathered: defaultdict[str, list[Gathered[Place]]]) -> None:
         for tenant, texts in gathered.items():
@@ -343,6 +341,7 @@ class Embedding:
         self._charge(texts, reply.tokens)
         alone, again = len(texts) == 1, 0
         paid: list[Paid] = []
+        complete: list[Flight] = []
         for place, (places, vector) in enumerate(zip(texts, reply.vectors, strict=True)):
             if vector is None:
                 self._fault(places, reply.faults[place], alone=alone)
@@ -352,7 +351,8 @@ class Embedding:
                 if flight.is_huge:
                     paid.append((flight, ordinal, vector))
                 elif flight.arrive(ordinal, vector) and flight.live:
-                    self._index.store(flight)
+                    complete.append(flight)
+        self._index.store(complete)
         if again:
             self._observe(TextsReused(again))
         return paid
@@ -369,16 +369,17 @@ class Embedding:
                     self._grow(flight, -size)
         for flight, ordinal, vector in paid:
             if (flight.arrive_in_index() if kept else flight.arrive(ordinal, vector)) and flight.live:
-                self._index.store(flight)
+                self._index.store((flight,))
 
     def _charge(self, texts: Texts, tokens: int) -> None:
         """Charge a call to the tenants of its texts."""
-        weights: dict[str, int] = {}
-        texts_of: dict[str, int] = {}
-        for (flight, ordinal), *_ in texts:
-            tenant = flight.subject.tenant
-            weights[tenant] = weights.get(tenant, 0) + flight.chunks[ordinal].tokens
-            texts_of[tenant] = texts_of.get(tenant, 0) + 1
+        firsts = [places[0] for places in texts]
+        texts_of = Counter([flight.subject.tenant for flight, _ in firsts])
+        weights: Mapping[str, int] = texts_of
+        if len(texts_of) > 1:
+            weights = dict.fromkeys(texts_of, 0)
+            for flight, ordinal in firsts:
+                weights[flight.subject.tenant] += flight.chunks[ordinal].tokens
         self._spending.spend(tokens, texts_of, weights)
 
     def _fault(self, places: list[Place], said: str, *, alone: bool) -> None:
@@ -391,6 +392,7 @@ class Embedding:
         self._work.set()
 
 
+NOTHING: frozenset[bytes] = frozenset()
 _first = itemgetter(0)
 
 

@@ -82,16 +82,16 @@ class Writing:
         arrived: defaultdict[str, list[tuple[int, Flight]]] = defaultdict(list)
         for flight in flights:
             if isinstance(flight.subject, Deletion):
-                self._put(flight, flight.removal())
+                self._put([(flight, flight.removal())])
             else:
                 arrived[flight.subject.tenant].append((flight.weight, flight))
         for tenant, theirs in arrived.items():
             self._arrived.extend(tenant, theirs)
         self._something_arrived.set()
 
-    def store(self, flight: Flight) -> None:
-        """Take a document that has all its vectors."""
-        self._put(flight, flight.put())
+    def store(self, flights: Iterable[Flight]) -> None:
+        """Take documents that have all their vectors."""
+        self._put([(flight, flight.put()) for flight in flights])
 
     async def staged(self, hashes: Collection[bytes]) -> frozenset[bytes]:
         """Ask which texts of a huge document are paid for already."""
@@ -113,11 +113,15 @@ class Writing:
         self._arrived.clear()
         self._pending.clear()
 
-    def _put(self, flight: Flight, change: Change) -> None:
-        # A huge document fills a group by itself: others are not to wait for it.
-        cost = MAX_GROUP_BYTES if flight.is_huge else flight.weight
-        self._pending.append(change.tenant, (cost, flight, change))
-        self._something_pending.set()
+    def _put(self, changes: Iterable[tuple[Flight, Change]]) -> None:
+        put: defaultdict[str, list[Pending]] = defaultdict(list)
+        for flight, change in changes:
+            # A huge document fills a group by itself: others are not to wait for it.
+            cost = MAX_GROUP_BYTES if flight.is_huge else flight.weight
+            put[change.tenant].append((cost, flight, change))
+        for tenant, theirs in put.items():
+            self._pending.extend(tenant, theirs)
+            self._something_pending.set()
 
     async def look_up(self) -> None:
         """Sort arrivals by what the index knows of them, until cancelled."""
@@ -137,8 +141,8 @@ class Writing:
         by_standing = _grouped(flights, standings)
         self._resolve(by_standing.get(Standing.REDELIVERED, ()), Outcome.UNCHANGED)
         self._resolve(by_standing.get(Standing.SUPERSEDED, ()), Outcome.SUPERSEDED)
-        for flight in by_standing.get(Standing.UNCHANGED, ()):
-            self._put(flight, flight.touch())
+        if unchanged := by_standing.get(Standing.UNCHANGED):
+            self._put([(flight, flight.touch()) for flight in unchanged])
         if changed := by_standing.get(Standing.CHANGED):
             keys = [(flight.subject.tenant, flight.subject.id) for flight in changed]
             await self._embed(changed, await self._persist(lambda: self._store.stored_hashes(keys)))
@@ -173,11 +177,10 @@ class Writing:
         for pending in self._pending.served():
             if len(group) >= MAX_GROUP or size >= MAX_GROUP_BYTES or rows >= self.group_size.rows:
                 break
-            cost, flight, change = pending
-            if flight.live:
+            if pending[1].live:
                 group.append(pending)
-                size += cost
-                rows += 1 + len(change.chunks)
+                size += pending[0]
+                rows += 1 + len(pending[2].chunks)
         return group
 
     async def _write(self, group: list[Pending]) -> None:

@@ -47,26 +47,17 @@ class FairQueue(Generic[Item]):
     def __len__(self) -> int:
         return self.count
 
-    def append(self, tenant: str, item: Item) -> None:
-        """Take *item* in, behind what this tenant has waiting already."""
-        queue = self._queues.get(tenant) or self._join(tenant)
-        queue.items.append(item)
-        self.cost += item[0]
-        self.count += 1
-
     def extend(self, tenant: str, items: Sequence[Item]) -> None:
         """Take *items* in, behind what this tenant has waiting already."""
         if not items:
             return
-        queue = self._queues.get(tenant) or self._join(tenant)
+        queue = self._queues.get(tenant)
+        if queue is None:
+            queue = self._queues[tenant] = _Queue(tenant, self.quantum)
+            self._turns.append(queue)
         queue.items.extend(items)
         self.cost += sum([item[0] for item in items])
         self.count += len(items)
-
-    def _join(self, tenant: str) -> _Queue[Item]:
-        queue = self._queues[tenant] = _Queue(tenant, self.quantum)
-        self._turns.append(queue)
-        return queue
 
     def served(self) -> Iterator[Item]:
         """Yield items in the order of turns; one has left the queue once the next is asked for.

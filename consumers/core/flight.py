@@ -51,6 +51,7 @@ class Flight:
         "decoded",
         "digest",
         "fate",
+        "is_huge",
         "message",
         "missing",
         "received",
@@ -83,6 +84,8 @@ class Flight:
         self.weight = message.size + vector_bytes
         self.chunks: tuple[ChunkRow, ...] = ()
         self.missing = 0
+        self.is_huge = False
+        """Whether the vectors of this document are staged."""
         self.digest = b""
         self.content_hash = b""
         self.fate = _IN_FLIGHT
@@ -106,11 +109,6 @@ class Flight:
         """The message that first carried this one, as far as it says."""
         return origin_of(self.message)[0] if self.decoded is None else self.decoded.origin
 
-    @property
-    def is_huge(self) -> bool:
-        """Whether the vectors of this document are staged."""
-        return len(self.chunks) > HUGE
-
     def candidate(self, fingerprint: bytes) -> Candidate:
         """Return what the look-up has to know, and remember the content hash."""
         known, document = self._known_document()
@@ -124,6 +122,7 @@ class Flight:
         """Wait for a vector for each of *chunks*."""
         self.chunks = chunks
         self.missing = len(chunks)
+        self.is_huge = is_huge(chunks)
 
     def arrive(self, ordinal: int, vector: bytes) -> bool:
         """Take the vector of a chunk; say whether it was the last one missing."""

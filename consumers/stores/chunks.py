@@ -10,6 +10,7 @@ takes many rows at a time.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import TypeAlias, TypeVar
 
 from consumers.stores.columns import digests, numbers, texts
@@ -22,6 +23,8 @@ from schemas.settings import StoreSettings
 _AT_ONCE = 1000
 """Chunks a statement."""
 _COLUMNS = ("tenant", "document_id", "ordinal", "text", "hash", "tokens", "embedding", "embedded_at")
+
+vector_of = attrgetter("vector")
 
 Item = TypeVar("Item")
 Contents: TypeAlias = Mapping[DocumentKey, Sequence[ChunkRow]]
@@ -51,7 +54,7 @@ class ChunkWrite:
 
     async def find(self, contents: Contents) -> set[DocumentKey]:
         """Find the vectors that documents do not bring; return the documents of which one is gone."""
-        keeping = [key for key, chunks in contents.items() if None in [chunk.vector for chunk in chunks]]
+        keeping = [key for key, chunks in contents.items() if None in map(vector_of, chunks)]
         if not keeping:
             return set()
         stored = await stored_ordinals(self._connection, self._queries, keeping, self._force_before)
@@ -87,11 +90,13 @@ class ChunkWrite:
             await self._move()
         for some in _slices(self._staged):
             await self._write_staged(some)
-        if rows := self._rows(contents, {key: (new[key],) for key in contents if key in new}):
-            await self._copy(rows)
-        forced = self._force_before
-        if rows := self._rows(contents, {key: (forced, known.get(key)) for key in contents if key not in new}):
-            await self._connection.executemany(self._queries["write_chunk"], rows)
+        if copied := [key for key in contents if key in new]:
+            await self._copy(self._rows(contents, [(key, (new[key],)) for key in copied]))
+        if len(copied) < len(contents):
+            forced = self._force_before
+            ends = [(key, (forced, known.get(key))) for key in contents if key not in new]
+            if rows := self._rows(contents, ends):
+                await self._connection.executemany(self._queries["write_chunk"], rows)
         surplus = [key for key in contents if key in known]
         if surplus:
             await self._connection.execute(
@@ -127,13 +132,15 @@ class ChunkWrite:
         except (ValueError, TypeError, OverflowError) as error:  # elsewhere asyncpg says DataError of these
             raise RowRejected(f"A value can not be sent to PostgreSQL: {error}", sqlstate="22000") from error
 
-    def _rows(self, contents: Contents, ends: Mapping[DocumentKey, tuple[object, ...]]) -> list[tuple[object, ...]]:
-        """Return a row for each chunk that brings its vector, of the documents of *ends*, which rows end with."""
-        vectors = [chunk.vector for key in ends for chunk in contents[key] if chunk.vector is not None]
+    def _rows(
+        self, contents: Contents, ends: Sequence[tuple[DocumentKey, tuple[object, ...]]]
+    ) -> list[tuple[object, ...]]:
+        """Return a row for each chunk that brings its vector, of the documents of *ends*, with what rows end with."""
+        vectors = [chunk.vector for key, _ in ends for chunk in contents[key] if chunk.vector is not None]
         fresh = iter(stored_form(vectors, self._vector_type))
         return [
             (*key, ordinal, chunk.text, chunk.hash, chunk.tokens, next(fresh), *end)
-            for key, end in ends.items()
+            for key, end in ends
             for ordinal, chunk in enumerate(contents[key])
             if chunk.vector is not None
         ]

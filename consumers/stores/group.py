@@ -12,9 +12,10 @@ stand in ``chunks.py``.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from consumers.core import fence
-from consumers.stores.chunks import ChunkWrite
+from consumers.stores.chunks import ChunkWrite, vector_of
 from consumers.stores.columns import numbers, places, standings_of, texts
 from consumers.stores.connections import Connection
 from schemas.index import Change, ChangeKind, DocumentKey, Outcome, Standing
@@ -23,6 +24,7 @@ from schemas.settings import StoreSettings
 _DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, ChangeKind.DELETE: Outcome.DELETED}
 _SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
 _TOUCH = -1
+_of_change = attrgetter("title", "metadata")
 
 
 class Leaves(Exception):
@@ -73,50 +75,54 @@ class GroupWrite:
 
     async def _write_documents(self, indices: Sequence[int], *, blocks_others: bool) -> None:
         changes = [self._changes[index] for index in indices]
+        titles, metadata = zip(*map(_of_change, changes), strict=True)
         put, touch = ChangeKind.PUT, ChangeKind.TOUCH
         rows = await self._connection.fetch(
             self._queries["write_documents"],
             *places(changes),
             numbers([_TOUCH if change.kind is touch else len(change.chunks) for change in changes]),
-            texts([change.title for change in changes]),
-            texts([change.metadata for change in changes]),
-            numbers(
-                [change.kind is put and None not in [chunk.vector for chunk in change.chunks] for change in changes]
-            ),
+            texts(titles),
+            texts(metadata),
+            numbers([change.kind is put and None not in map(vector_of, change.chunks) for change in changes]),
             self._force_before,
         )
         passed = {(tenant, document_id): (revision, since) for tenant, document_id, revision, since in rows}
+        if stopped := self._accept(indices, passed):
+            await self._explain(stopped, blocks_others=blocks_others)
+
+    def _accept(self, indices: Sequence[int], passed: Mapping[DocumentKey, tuple[int, datetime | None]]) -> list[int]:
+        """Note the changes that *passed* the fence, with revision and time of their rows; return the others."""
+        changes, winners, known, new = self._changes, self._winners, self._known, self._new
+        put, stored = ChangeKind.PUT, Outcome.STORED  # a dictionary asks an enumeration's Python for its hash
         stopped, ghosts = [], []
-        for index, change in zip(indices, changes, strict=True):
+        for index in indices:
+            change = changes[index]
             key = (change.tenant, change.id)
-            if key not in passed:
+            row = passed.get(key)
+            if row is None:
                 stopped.append(index)
                 continue
-            revision, since = passed[key]
-            if revision == 0:
+            revision, since = row
+            if key in winners:
+                self._outcomes[winners[key]] = Outcome.SUPERSEDED
+                new.pop(key, None)
+                if key in known:
+                    known[key] = since
+            elif revision > 1:
+                known[key] = since
+            elif revision == 0:
                 ghosts.append(index)
-            else:
-                self._accept(index, key, change.kind, revision, since)
+                continue
+            elif since is not None:
+                new[key] = since
+            winners[key] = index
+            self._outcomes[index] = stored if change.kind is put else _DONE[change.kind]
+            if change.kind is not ChangeKind.TOUCH:
+                self._contents[key] = index
         if ghosts:
             # Touches of rows that are no longer there have made some.
             raise Leaves(ghosts)
-        if stopped:
-            await self._explain(stopped, blocks_others=blocks_others)
-
-    def _accept(self, index: int, key: DocumentKey, kind: ChangeKind, revision: int, since: datetime | None) -> None:
-        before = self._winners.get(key)
-        if before is not None:
-            self._outcomes[before] = Outcome.SUPERSEDED
-        if key in self._known or (before is None and revision > 1):
-            self._known[key] = since
-        elif before is None and since is not None:
-            self._new[key] = since
-        else:
-            self._new.pop(key, None)
-        self._winners[key] = index
-        self._outcomes[index] = _DONE[kind]
-        if kind is not ChangeKind.TOUCH:
-            self._contents[key] = index
+        return stopped
 
     async def _explain(self, stopped: Sequence[int], *, blocks_others: bool) -> None:
         """Say why changes were not written. Their rows are locked by now, so that this is no longer advice."""

@@ -1,7 +1,7 @@
 """I9: a document is counted with its vectors before they exist, and with no more than it was counted with it leaves."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -92,8 +92,8 @@ class InMemory:
         self.budget: InFlightBudget | None = None
         self.counted: list[int] = []
 
-    def store(self, flight: Flight) -> None:
-        self.stored.append(flight)
+    def store(self, flights: Iterable[Flight]) -> None:
+        self.stored += flights
 
     async def stage(self, vectors: Mapping[bytes, bytes]) -> bool:
         self.counted.append(self.budget.size if self.budget else 0)

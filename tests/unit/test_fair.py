@@ -17,7 +17,7 @@ arrivals = st.lists(st.tuples(st.sampled_from("abcde"), st.integers(1, 40)), max
 def queue(*arrived: tuple[str, int]) -> FairQueue[Item]:
     waiting: FairQueue[Item] = FairQueue(QUANTUM)
     for number, (tenant, cost) in enumerate(arrived):
-        waiting.append(tenant, (cost, tenant, number))
+        waiting.extend(tenant, [(cost, tenant, number)])
     return waiting
 
 

@@ -63,7 +63,7 @@ async def test_a_document_behind_the_backlog_of_another_tenant_is_among_the_firs
         for flight in waiting:
             flight.candidate(b"")
             flight.fan_out((ChunkRow("text", b"hash", 1, b"\0\0\x80\x3f"),))
-            writing.store(flight)
+        writing.store(waiting)
         asked, work = store.written, writing.write
     working = asyncio.create_task(work())
     async with asyncio.timeout(20):
