@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.core import vectors
 from consumers.core.vectors import unpack
 from schemas.errors import MalformedReply, ProviderMisconfigured
 
@@ -234,3 +235,40 @@ def test_any_order_of_indexed_vectors_comes_out_the_same(vectors: list[list[floa
 def test_no_body_whatever_raises_anything_but_our_errors(reply: bytes) -> None:
     with suppress(MalformedReply, ProviderMisconfigured):
         unpack(reply, 1, 2)
+
+
+GOOD = [base64([1.0, n + 0.5]) for n in range(3)]
+PIECES = (
+    *(f'"{vector}"' for vector in GOOD),
+    f'"{GOOD[0]}"'.replace("/", "\\/").replace("A", "\\u0041"),
+    "[0.25,1.5]",
+    '""',
+    "null",
+    '"not base64"',
+    '"AAAA\\"',
+    '"AA\\"AA"',
+    '{"embedding":"AAAA"}',
+    f'"AAAA","embedding":"{GOOD[1]}"',
+    f'[1,2],"other":{{"embedding":"{GOOD[1]}"}}',
+    f'"{GOOD[2]}","said":"\\"embedding\\":\\"AAAA"',
+    f'"{GOOD[2]}","long":"{"x" * 5000}"',
+    f'"{GOOD[2]}',
+)
+
+
+def outcome(reply: bytes, count: int) -> object:
+    try:
+        return unpack(reply, count, 2)
+    except (MalformedReply, ProviderMisconfigured) as error:
+        return type(error)
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=5), st.sampled_from(["", " ", "\n  "]), st.booleans())
+def test_a_reply_says_the_same_with_its_strings_lifted_out(pieces: list[str], blank: str, indexed: bool) -> None:  # noqa: FBT001 - drawn
+    said = [f'{{"index":{n},' if indexed else "{" for n in range(len(pieces))]
+    data = ",".join(f'{begin}"embedding"{blank}:{blank}{piece}}}' for begin, piece in zip(said, pieces, strict=True))
+    reply = f'{{"object":"list","data":[{data}],"usage":{{"total_tokens":7}}}}'.encode()
+    told = outcome(reply, len(pieces))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectors, "_lifted", lambda _: None)
+        assert outcome(reply, len(pieces)) == told
