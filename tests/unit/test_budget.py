@@ -3,14 +3,14 @@
 from consumers.core.budget import InFlightBudget
 
 
-def test_intake_stops_at_the_budget_and_goes_on_below_half_of_it() -> None:
-    budget = InFlightBudget(100, 10)
-    for _ in range(4):
-        budget.take(25)
+def test_intake_stops_at_the_budget_and_goes_on_below_seven_eighths_of_it() -> None:
+    budget = InFlightBudget(80, 10)
+    for _ in range(9):
+        budget.take(9)
     assert budget.is_full()
-    budget.release(25)
+    budget.release(9)
     assert budget.is_full()
-    budget.release(25)
+    budget.release(9)
     assert not budget.is_full()
 
 
