@@ -10,7 +10,8 @@ from consumers.core.backoff import backoff
 from consumers.core.chunking import Chunker, describe
 from consumers.core.flight import Cause, Flight
 from consumers.core.standing_orders import ORDERS_EVERY_S, sent_away
-from consumers.kafka.source import Ledger, Source
+from consumers.kafka.commits import Ledger
+from consumers.kafka.source import Source
 from consumers.pipeline import Parts, Pipeline
 from consumers.providers.openai import OpenAIProvider
 from consumers.providers.profiles import profile_of

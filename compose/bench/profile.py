@@ -10,7 +10,7 @@ CONSUMER = "aiokafka/consumer/"
 STORE = "consumers/stores/pgvector.py:PgVectorStore."
 EMBEDDING = "consumers/embedding.py:Embedding."
 STEPS = {
-    "poll": (CONSUMER, "aiokafka/record/", "aiokafka/codec", "consumers/kafka/source", "consumers/kafka/reader"),
+    "poll": (CONSUMER, "aiokafka/record/", "aiokafka/codec", "consumers/kafka/source"),
     "decode": ("consumers/core/decoding", "schemas/rules"),
     "look-up": ("consumers/writing.py:Writing._sort", f"{STORE}look_up", f"{STORE}stored_hashes"),
     "chunking": ("consumers/core/chunking", "semantic_text_splitter"),

@@ -6,8 +6,6 @@ Non-obvious, each the cause of a loss in some other program:
   before ``_begin`` has decided where to start, built the trackers and sought there.
 - aiokafka moves its positions past records that it throws away when a poll raises: after any exception every
   partition is put back to what its tracker expects.
-- An expelled member still commits, with generation -1, and an empty group accepts that. A commit is sent only with
-  the generation of the assignment it belongs to, checked in the moment its request is built.
 - ``getmany`` is awaited directly, never in a task: a cancelled one loses what it had drained.
 - Nothing is called on ``stop``: whoever owns a source drains and commits first.
 """
@@ -21,7 +19,6 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
-    CommitFailedError,
     CorruptRecordException,
     IllegalStateError,
     KafkaError,
@@ -30,16 +27,16 @@ from aiokafka.errors import (
     RecordTooLargeError,
     UnsupportedCodecError,
 )
-from aiokafka.structs import OffsetAndMetadata
 
 from consumers.core.membership import Membership
 from consumers.core.positions import Because, Start, commit_metadata
 from consumers.core.tracking import PartitionTracker
+from consumers.kafka.commits import Commits, Ledger, fence
 from consumers.kafka.starting import committed_offsets, find_starts
 from producers.connection import client_options
 from producers.errors import FOREIGN, broker_errors, translated
-from schemas.errors import BrokerMisconfigured, StoreUnavailable
-from schemas.events import Assigned, CommitRefused, Committed, LostToRetention, Observer, PollFailed, Rewound
+from schemas.errors import BrokerMisconfigured
+from schemas.events import Assigned, LostToRetention, Observer, PollFailed, Rewound
 from schemas.messages import Message, TimestampType
 from schemas.settings import Settings
 
@@ -49,10 +46,8 @@ MAX_SINGLY_BYTES = 64 * 1024 * 1024
 ONE_BY_ONE_MS = 300
 UNREADABLE_AGAIN_S = 30.0
 STOP_TIMEOUT_S = 10.0
-COMMIT_TIMEOUT_S = 10.0
 REBALANCE_MARGIN_S = 10.0
 METADATA_MAX_AGE_S = 30.0
-IN_DOUBT = "the index was put back to an earlier time, restarted, or fed by another worker: going on at what it knows"
 
 UNREADABLE = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
 """Errors of Kafka's client that speak of a record; any exception that is not of the client or the network does too."""
@@ -73,19 +68,6 @@ class Delivery:
         return sum([message.size for message in self.messages])
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """What the index remembers of our commits: methods of the store, bound to one group and topic.
-
-    ``save`` takes positions, those that are known to stand there, and the ``server`` that told them.
-    """
-
-    load: Callable[[], Awaitable[Mapping[int, int]]]
-    save: Callable[[Mapping[int, int], Mapping[int, int], str], Awaitable[bool]]
-    server: Callable[[], Awaitable[str]]
-    has_documents: Callable[[], Awaitable[bool]]
-
-
 class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
     """A topic as one member of a consumer group sees it.
 
@@ -97,7 +79,6 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         """Prepare; nothing is sent before ``start``."""
         self.trackers: dict[int, PartitionTracker] = {}
         self.ends: dict[int, int] = {}
-        self.committed: dict[int, int] = {}
         self.unreadable: dict[int, str] = {}
         self.on_revoke: Callable[[], Awaitable[None]] = _nothing
         self.rebalancing = True
@@ -109,12 +90,9 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self._consumer: Any = None
         self._due: frozenset[int] | None = None
         self._generation = 0
-        self._known: dict[int, int] = {}
-        self._server = ""
-        """Positions as the index holds them if nothing has happened to it, and the run of its server that told them."""
-        self._in_doubt = False
+        self._commits: Commits | None = None
+        """Of the assignment that was begun."""
         self._revocations = 0
-        self._may_commit = False
         self._paused = False
         self._held_back: set[int] = set()
         self._unreadable_since = 0.0
@@ -135,7 +113,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         except BaseException:
             await _stop(consumer)
             raise
-        consumer._coordinator._do_commit_offsets = self._fenced(consumer)  # noqa: SLF001 - see the module's third point
+        fence(consumer, lambda: self._commits is not None and self._commits.allowed)
         consumer.subscribe(topics=[self._topic], listener=self)
         self._consumer = consumer
 
@@ -155,7 +133,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         Raises BrokerUnavailable, BrokerMisconfigured or an error of the store that keeps our positions; the next poll
         goes on where this one would have.
         """
-        if self._in_doubt:
+        if self._commits is not None and self._commits.in_doubt:
             await self._begin_again()
         if self._due is not None:
             await self._begin(self._due)
@@ -197,23 +175,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         has acknowledged since may be gone: every partition begins again at what it knows.
         """
         async with self._commit_lock:
-            if self._in_doubt:
-                raise StoreUnavailable(IN_DOUBT)
-            moved = {
-                partition: tracker.position
-                for partition, tracker in self.trackers.items()
-                if tracker.live and tracker.position != self.committed.get(partition)
-            }
-            if not moved or not self._is_member():
-                return
-            began, committed, known = time.monotonic(), self.committed, self._known
-            if not await self._ledger.save(moved, known, self._server):
-                self._in_doubt = known is self._known
-                raise StoreUnavailable(IN_DOUBT)
-            known.update(moved)
-            if await self._send_commit(moved):
-                committed.update(moved)  # of the assignment it began with, be that over by now
-                self._observe(Committed(moved, time.monotonic() - began))
+            if self._commits is not None:
+                await self._commits.commit(self.trackers.values())
 
     async def end_offsets(self) -> dict[int, int]:
         """Ask the broker for the end of every partition of the topic, assigned to us or not."""
@@ -258,10 +221,11 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         finally:
             for tracker in self.trackers.values():
                 tracker.close()
-            self.trackers, self.committed, self.ends, self.unreadable = {}, {}, {}, {}
-            self._known, self._in_doubt = {}, False
+            self.trackers, self.ends, self.unreadable = {}, {}, {}
             self._held_back = set()
-            self._may_commit = False
+            if self._commits is not None:
+                self._commits.close()
+            self._commits = None
 
     async def _begin_again(self) -> None:
         """Give every partition up and let the next poll begin with them, unless the group takes them meanwhile."""
@@ -290,15 +254,17 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
             raise
         if self._due is not due:
             return
+        commits = Commits(self._consumer, self._generation, self._topic, self._metadata, self._ledger, self._observe)
         for place, (start, end) in starts.items():
             self._consumer.seek(place, start.position)
             self.trackers[place.partition] = PartitionTracker(place.partition, start.position)
             self.ends[place.partition] = end
             if start.because is Because.COMMITTED:
-                self.committed[place.partition] = start.position
+                commits.committed[place.partition] = start.position
             self._tell(place.partition, start)
-        self._known, self._server = known, server
-        self._due, self._may_commit, self.rebalancing = None, True, False
+        commits.known, commits.server = known, server
+        self._commits = commits
+        self._due, self.rebalancing = None, False
         self._consumer.resume(*places)
         if self._paused:
             self._consumer.pause(*places)
@@ -394,43 +360,6 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self.unreadable[partition] = f"unreadable record in partition {partition} at or behind offset {at}: {said}"
         self._unreadable_since = time.monotonic()
         self._consumer.pause(TopicPartition(self._topic, partition))
-
-    def _is_member(self) -> bool:
-        """Say whether the group still counts us in, as of this assignment."""
-        generation: int = self._consumer._coordinator.generation  # noqa: SLF001 - not public
-        return self._may_commit and generation == self._generation
-
-    async def _send_commit(self, moved: Mapping[int, int]) -> bool:
-        offsets = {
-            TopicPartition(self._topic, partition): OffsetAndMetadata(position, self._metadata)
-            for partition, position in moved.items()
-        }
-        generation = self._generation
-        try:
-            async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                await self._consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError) as error:
-            if generation == self._generation:
-                self._may_commit = False
-            self._observe(CommitRefused(f"{type(error).__name__}: {error}"))
-            return False
-        except FOREIGN as error:
-            raise translated(error, "committing offsets") from error
-        return True
-
-    def _fenced(self, consumer: Any) -> Callable[..., Awaitable[None]]:  # noqa: ANN401 - aiokafka publishes no types
-        """Return the client's own commit behind a check of the generation, without a chance to change in between.
-
-        The client tries a commit again by itself, be it after a rebalance: the assignment has to be the one in force.
-        """
-        send = consumer._coordinator._do_commit_offsets  # noqa: SLF001 - not public
-
-        async def commit(assignment: Any, offsets: object) -> None:  # noqa: ANN401 - aiokafka publishes no types
-            if not (self._is_member() and assignment.active):
-                raise CommitFailedError
-            await send(assignment, offsets)
-
-        return commit
 
     def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in sorted(partitions)]

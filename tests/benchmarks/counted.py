@@ -24,7 +24,7 @@ from compose.bench.profile import REST, step_of
 from compose.service import fingerprint_of, letter_writer
 from consumers.core.chunking import Chunker
 from consumers.core.vectors import unpack
-from consumers.kafka import source, starting
+from consumers.kafka import commits, source, starting
 from consumers.kafka.memory import MemoryBroker
 from consumers.kafka.memory_client import MemoryAdmin, MemoryConsumer
 from consumers.pipeline import Parts, Pipeline
@@ -100,7 +100,7 @@ async def _work(settings: Settings, standing: str | None, done: Counter[str]) ->
     store._connections = database  # type: ignore[assignment] # as much of them as a worker needs
     provider._session = Session(DIMENSIONS, done)  # type: ignore[assignment] # the same
     topic = settings.kafka.topic
-    ledger = source.Ledger(
+    ledger = commits.Ledger(
         load=lambda: store.load_positions(settings.group, topic),
         save=lambda *told: store.advance_positions(settings.group, topic, *told),
         server=store.server,

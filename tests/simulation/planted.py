@@ -30,6 +30,7 @@ from consumers.core.conditions import Conditions
 from consumers.core.deadlines import Deadlines
 from consumers.core.flight import Cause, Flight
 from consumers.core.tracking import PartitionTracker
+from consumers.kafka.commits import Commits
 from consumers.kafka.source import Source
 from consumers.providers.protocol import Reply
 from consumers.settling import Settling
@@ -58,7 +59,7 @@ def _fence_removed() -> Planted:
 
 
 def _commit_of_an_expelled_member() -> Planted:
-    return Source, "_is_member", lambda source: source._consumer is not None
+    return Commits, "allowed", property(lambda _: True)
 
 
 def _tracker_stays_open() -> Planted:

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from compose.service import fingerprint_of, letter_writer
 from consumers.core.chunking import Chunker
-from consumers.kafka import source, starting
+from consumers.kafka import commits, source, starting
 from consumers.kafka.memory import MemoryBroker
 from consumers.kafka.memory_client import MemoryAdmin, MemoryConsumer
 from consumers.pipeline import Parts, Pipeline
@@ -250,7 +250,7 @@ class Fleet:
     async def _work(self) -> None:
         settings, store = self.settings, self._store
         topic = settings.kafka.topic
-        ledger = source.Ledger(
+        ledger = commits.Ledger(
             load=lambda: store.load_positions(settings.group, topic),
             save=lambda *told: store.advance_positions(settings.group, topic, *told),
             server=store.server,

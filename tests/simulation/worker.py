@@ -4,7 +4,8 @@ import asyncio
 
 from compose.service import fingerprint_of, letter_writer
 from consumers.core.chunking import Chunker
-from consumers.kafka.source import Ledger, Source
+from consumers.kafka.commits import Ledger
+from consumers.kafka.source import Source
 from consumers.pipeline import Parts, Pipeline
 from schemas.errors import BrokerError, ConfigurationError
 from schemas.events import Event

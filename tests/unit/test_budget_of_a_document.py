@@ -14,7 +14,8 @@ from consumers.core.spending import DailyBudget
 from consumers.core.tracking import PartitionTracker
 from consumers.embedding import Embedding
 from consumers.intake import Intake
-from consumers.kafka.source import Delivery, Ledger, Source
+from consumers.kafka.commits import Ledger
+from consumers.kafka.source import Delivery, Source
 from consumers.providers.memory import MemoryProvider
 from schemas.messages import Message, TimestampType
 from schemas.settings import ChunkingSettings, ProviderSettings, Settings

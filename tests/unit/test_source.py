@@ -9,9 +9,10 @@ from aiokafka.errors import CorruptRecordException
 
 from consumers.core.positions import commit_metadata
 from consumers.kafka import source, starting
+from consumers.kafka.commits import Ledger
 from consumers.kafka.memory import MemoryBroker
 from consumers.kafka.memory_client import MemoryAdmin, MemoryConsumer
-from consumers.kafka.source import Delivery, Ledger, Source
+from consumers.kafka.source import Delivery, Source
 from consumers.stores.memory import MemoryStore
 from schemas.errors import StoreUnavailable
 from schemas.events import Event, Rewound
@@ -128,7 +129,8 @@ async def test_a_position_that_is_saved_late_does_not_go_back_behind_the_next_ow
     zombie = await bench.join()
     await _read(zombie, 10)
     await zombie.commit()
-    server, known = await bench.store.server(), dict(zombie._known)
+    assert zombie._commits is not None
+    server, known = await bench.store.server(), dict(zombie._commits.known)
     await zombie.stop()
 
     successor = await bench.join()
