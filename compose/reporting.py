@@ -99,9 +99,9 @@ def _partitions(pipeline: Pipeline) -> list[PartitionStatus]:
             lag=None if partition not in source.ends else max(0, source.ends[partition] - tracker.position),
             unresolved=tracker.unresolved,
             oldest_unresolved_s=None if tracker.oldest is None else round(now - tracker.oldest, 3),
-            late=pipeline.deadlines.late.get(partition, 0),
+            late=pipeline.watches.deadlines.late.get(partition, 0),
             blocked=source.unreadable.get(partition),
-            retention_nears=partition in pipeline.retention.at_risk,
+            retention_nears=partition in pipeline.watches.retention.at_risk,
         )
         for partition, tracker in sorted(source.trackers.items())
     ]

@@ -10,26 +10,23 @@ from datetime import UTC, datetime
 from consumers.core.budget import InFlightBudget
 from consumers.core.chunking import Chunker
 from consumers.core.conditions import Conditions
-from consumers.core.deadlines import DEADLINES_EVERY_S, Deadlines
 from consumers.core.flight import Cause, Flight
-from consumers.core.rate import Backlog, part_of, share_of
-from consumers.core.retention import Retention
 from consumers.core.shared import Shared
 from consumers.core.spending import daily_budget, daily_limits
 from consumers.core.standing_orders import ORDERS_EVERY_S, StandingOrders
-from consumers.core.watermark import Watermark
 from consumers.embedding import Embedding
 from consumers.intake import Intake
 from consumers.kafka.source import Source
 from consumers.kafka.starting import committed_offsets
 from consumers.providers.protocol import Provider
 from consumers.settling import DeadLetters, Settling
+from consumers.sharing import Sharing
 from consumers.stores.protocol import Store
-from consumers.telemetry.memory import memory_limit, resident_bytes
+from consumers.watches import Watches
 from consumers.writing import Writing
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
-from schemas.events import DeadlinePassed, Observer, RetentionNears, Revoked
+from schemas.events import Observer, Revoked
 from schemas.index import DocumentKey, Fingerprint
 from schemas.orders import Allowance
 from schemas.settings import Settings
@@ -38,11 +35,7 @@ from schemas.status import State
 LOOK_S = 0.005
 LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
-SHARE_EVERY_S = 5.0
-SHARE_LOOK_S = 0.25
-RETENTION_EVERY_S = 5.0
 LEDGER_EVERY_S = 1.0
-MEMORY_EVERY_S = 1.0
 OTHERS_EVERY_S = 2.0
 
 
@@ -78,8 +71,6 @@ class Pipeline:
         self.shared = shared = Shared(budget, Conditions(), observe, daily_budget(settings.provider))
         self.source = source = parts.source
         self._store = parts.store
-        self.retention = Retention()
-        self.deadlines = Deadlines(settings.provider)
         self.draining = False
         self.sent_away: str | None = None
         self._settings = settings
@@ -115,6 +106,8 @@ class Pipeline:
             condemn=self.settling.condemn,
             decoded=self.settling.decoded,
         )
+        self.watches = Watches(source, self.intake, self.embedding, shared, settings)
+        self._sharing = Sharing(source, self.embedding, settings)
         source.on_revoke = self._give_up
 
     async def run(self, *, until_caught_up: bool = False) -> None:
@@ -145,10 +138,10 @@ class Pipeline:
         yield "commit", self.settling.commit_at_intervals()
         yield "orders", self._follow_orders()
         yield "ledger", self._keep_the_ledger()
-        yield "memory", self._watch_memory()
-        yield "retention", self._watch_retention()
-        yield "deadlines", self._watch_deadlines()
-        yield "share", self._share_the_quota()
+        yield "memory", self.watches.memory()
+        yield "retention", self.watches.log()
+        yield "deadlines", self.watches.late_documents()
+        yield "share", self._sharing.run()
         if until_caught_up:
             yield "caught-up", self._stop_when_caught_up()
 
@@ -175,7 +168,7 @@ class Pipeline:
                 self.shared.conditions.set("operator", State.PAUSED, wanted.paused, time.monotonic())
             self._allow(wanted.allowance or Allowance())
             if wanted.resume:
-                self.deadlines.excuse(time.monotonic())  # the next look at them may not see what was blocked
+                self.watches.deadlines.excuse(time.monotonic())  # the next look at them may not see what was blocked
                 self.settling.resume()
                 self.embedding.lane.retry_now()
                 self._mended.set()
@@ -214,93 +207,11 @@ class Pipeline:
             now = time.monotonic()
             self.shared.conditions.set("budget", State.THROTTLED, spending.reason(), now, works=True)
 
-    async def _watch_memory(self) -> None:
-        """Hold intake while the process holds too much memory for more; returns where nothing is known of it."""
-        limit, worker = memory_limit(), self._settings.worker
-        if limit is None:
-            return
-        watermark = Watermark(limit // worker.workers, worker.max_memory_percent)
-        while (resident := resident_bytes()) is not None:
-            reason = watermark.reason(resident, self.shared.budget.documents)
-            if reason is None:
-                self.shared.conditions.clear("memory")
-            else:
-                self.shared.conditions.set("memory", State.THROTTLED, reason, time.monotonic(), works=True)
-            await asyncio.sleep(MEMORY_EVERY_S)
-
-    async def _watch_retention(self) -> None:
-        """Warn of unread records that the topic is about to lose, until cancelled."""
-        source, retention = self.source, self.retention
-        while True:
-            await asyncio.sleep(RETENTION_EVERY_S)
-            try:
-                extents = await source.log_extents()
-            except (BrokerError, ConfigurationError):
-                continue  # whoever reads the topic tells what is wrong with it
-            trackers = source.trackers
-            retention.keep(frozenset(trackers))
-            for partition, (start, end) in extents.items():
-                if (tracker := trackers.get(partition)) is None:
-                    continue
-                position = tracker.position
-                if retention.look(partition, start=start, position=position, end=end):
-                    self.shared.observe(RetentionNears(partition, start, position, end))
-
-    async def _watch_deadlines(self) -> None:
-        """Say which partitions have late documents, and give up those that the settings want given up.
-
-        No more at once than make a flood: the others wait until it is known to be none.
-        """
-        deadlines, conditions = self.deadlines, self.shared.conditions
-        while True:
-            await asyncio.sleep(DEADLINES_EVERY_S)
-            now = time.monotonic()
-            before = deadlines.before(now)
-            late = {partition: tracker.late(before) for partition, tracker in self.source.trackers.items()}
-            for partition, documents in deadlines.look(late).items():
-                self.shared.observe(DeadlinePassed(partition, documents, deadlines.seconds))
-            given_up = deadlines.given_up_before(now, excused=conditions.operator_awaited or self.intake.held)
-            if given_up is not None and any(late.values()):
-                self.embedding.give_up(given_up, self._settings.flood.run)
-
     async def _wait(self, seconds: float) -> None:
         """Wait, but no longer than until an operator says that something is mended."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._mended.wait()
-
-    async def _share_the_quota(self) -> None:
-        """Take the part of the provider's quota, told or learnt, that belongs to our partitions with lag."""
-        share, before = 1.0, list[Backlog]()
-        while True:
-            if self.embedding.lane.has_quota:
-                backlogs: list[Backlog] = []
-                with suppress(BrokerError, ConfigurationError):  # whoever reads the topic tells what is wrong with it
-                    backlogs = await self._backlogs()
-                share = share_of(backlogs, share)
-                got = part_of(before, backlogs)
-                if self.embedding.lane.share(share, got) or got is None:
-                    before = backlogs
-            await self._wait_for_other_shares()
-
-    async def _wait_for_other_shares(self) -> None:
-        """Return when shares are to be looked at again: now and then, and as soon as partitions changed hands."""
-        until, partitions = time.monotonic() + SHARE_EVERY_S, frozenset(self.source.trackers)
-        # A look every now and then is simpler than an event at each assignment.
-        while time.monotonic() < until and frozenset(self.source.trackers) == partitions:  # noqa: ASYNC110
-            await asyncio.sleep(SHARE_LOOK_S)
-
-    async def _backlogs(self) -> list[Backlog]:
-        """Return every partition's lag: ours as we know it, the others' by what their owners committed."""
-        if self.source.rebalancing:
-            return []
-        trackers, topic = self.source.trackers, self._settings.kafka.topic
-        ends, committed = await self.source.end_offsets(), await committed_offsets(self._settings)
-        of_others = {place.partition: offset for place, (offset, _) in committed.items() if place.topic == topic}
-        positions = of_others | {p: tracker.position for p, tracker in trackers.items()}
-        return [
-            Backlog(end - positions.get(p, 0), p in trackers, positions.get(p, 0)) for p, end in sorted(ends.items())
-        ]
 
     async def _embed(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
         await self.embedding.submit(flights, stored)
