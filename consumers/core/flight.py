@@ -12,6 +12,7 @@ from schemas.documents import Deletion, Document
 from schemas.index import Candidate, Change, ChangeKind, ChunkRow
 from schemas.messages import Message, Origin
 
+NO_TITLE = b"-1:0:"
 HUGE = 256
 """A document of more chunks is huge: its vectors are staged in the index as they come, and never wait in memory."""
 
@@ -189,6 +190,8 @@ def content_hash(fingerprint: bytes, title: str | None, digest: bytes) -> bytes:
 
     Lengths stand before the parts, so that no two different documents write the same bytes.
     """
-    encoded_title = b"" if title is None else title.encode()
-    lengths = b"%d:%d:" % (-1 if title is None else len(encoded_title), len(encoded_title))
-    return hashlib.blake2b(fingerprint + lengths + encoded_title + digest, digest_size=32).digest()
+    told = NO_TITLE
+    if title is not None:
+        encoded = title.encode()
+        told = b"%d:%d:" % (len(encoded), len(encoded)) + encoded
+    return hashlib.blake2b(fingerprint + told + digest, digest_size=32).digest()
