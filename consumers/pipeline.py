@@ -28,7 +28,6 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
 from schemas.events import Observer, Revoked
 from schemas.index import DocumentKey, Fingerprint
-from schemas.orders import Allowance
 from schemas.settings import Settings
 from schemas.status import State
 
@@ -166,7 +165,7 @@ class Pipeline:
                 self.shared.conditions.clear("operator")
             else:
                 self.shared.conditions.set("operator", State.PAUSED, wanted.paused, time.monotonic())
-            self._allow(wanted.allowance or Allowance())
+            self.shared.spending.limit(*daily_limits(self._settings.provider, wanted.allowance))
             if wanted.resume:
                 self.watches.deadlines.excuse(time.monotonic())  # the next look at them may not see what was blocked
                 self.settling.resume()
@@ -174,14 +173,6 @@ class Pipeline:
                 self._mended.set()
                 self._mended.clear()
             await asyncio.sleep(ORDERS_EVERY_S)
-
-    def _allow(self, allowance: Allowance) -> None:
-        """Let an operator's word on today's spending stand before the settings."""
-        tokens, money = daily_limits(self._settings.provider)
-        self.shared.spending.limit(
-            tokens if allowance.tokens is None else allowance.tokens,
-            money if allowance.money is None else allowance.money,
-        )
 
     async def _keep_the_ledger(self) -> None:
         """Save what is spent and learn what the whole fleet has spent today, until cancelled."""

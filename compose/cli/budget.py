@@ -79,9 +79,8 @@ async def raise_limits(
         print_json({"group": settings.group, "index": settings.store.index, "allowance": allowance})
     else:
         stdout().print(f"{settings.group} may spend until 00:00 UTC: {_amounts(allowance.tokens, allowance.money)}")
-        budget = daily_budget(settings.provider)
-        budget.limit(allowance.tokens, allowance.money)
-        if budget.token_limit is not None and budget.token_limit <= spent:
+        limit = daily_budget(settings.provider, allowance).token_limit
+        if limit is not None and limit <= spent:
             stderr().print(f"{spent:,} tokens are spent already: documents wait until then, or for a higher limit")
 
 

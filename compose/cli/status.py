@@ -17,8 +17,7 @@ from compose.cli.errors import FAILED
 from compose.cli.options import Json, configured
 from compose.offsets import UNKNOWN_GROUP
 from compose.overview import IndexPart, KafkaPart, Lookout, Overview
-from consumers.core.spending import daily_budget, daily_limits
-from schemas.orders import Allowance
+from consumers.core.spending import daily_budget
 from schemas.settings import Settings
 from schemas.spending import Spent
 from schemas.status import State, Status
@@ -150,10 +149,7 @@ def _spent(index: IndexPart, settings: Settings) -> list[Row]:
     if not index.spent_today:
         return []
     whole = sum(index.spent_today.values(), Spent())
-    budget, raised = daily_budget(settings.provider), index.raised or Allowance()
-    tokens, money = daily_limits(settings.provider)
-    budget.limit(raised.tokens or tokens, money if raised.money is None else raised.money)
-    limit = budget.token_limit
+    limit = daily_budget(settings.provider, index.raised).token_limit
     of = f", {whole.tokens / limit:.0%} of the day's budget" if limit else ""
     tenants = f", {len(index.spent_today)} tenants" if len(index.spent_today) > 1 else ""
     return [_row("spent", f"{spent_in_words(whole)} today (UTC){of}{tenants}: `headrace budget show` says more")]

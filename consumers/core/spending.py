@@ -8,6 +8,7 @@ limit by what the others spend between two of these.
 from collections.abc import Mapping
 from decimal import Decimal
 
+from schemas.orders import Allowance
 from schemas.settings import ProviderSettings
 from schemas.spending import Spent
 
@@ -113,14 +114,16 @@ class DailyBudget:
             self.admits(self.refused)
 
 
-def daily_budget(settings: ProviderSettings) -> DailyBudget:
-    """Return the budget of these settings, nothing of which is spent yet."""
-    return DailyBudget(*daily_limits(settings), _decimal(settings.price_per_million_tokens))
+def daily_budget(settings: ProviderSettings, allowance: Allowance | None = None) -> DailyBudget:
+    """Return the budget of a day, nothing of which is spent yet; an operator's *allowance* stands before settings."""
+    return DailyBudget(*daily_limits(settings, allowance), _decimal(settings.price_per_million_tokens))
 
 
-def daily_limits(settings: ProviderSettings) -> tuple[int | None, Decimal | None]:
-    """Return the tokens and the money of a day that are set."""
-    return settings.tokens_per_day, _decimal(settings.money_per_day)
+def daily_limits(settings: ProviderSettings, allowance: Allowance | None) -> tuple[int | None, Decimal | None]:
+    """Return the tokens and the money of a day; what an *allowance* does not say is as the settings say."""
+    told = allowance or Allowance()
+    tokens = settings.tokens_per_day if told.tokens is None else told.tokens
+    return tokens, _decimal(settings.money_per_day) if told.money is None else told.money
 
 
 def _decimal(amount: float | None) -> Decimal | None:
