@@ -2,7 +2,9 @@
 
 from decimal import Decimal
 
-from consumers.core.spending import DailyBudget
+from consumers.core.spending import DailyBudget, daily_budget
+from schemas.orders import Allowance
+from schemas.settings import ProviderSettings
 from schemas.spending import Spent
 
 
@@ -74,3 +76,11 @@ def test_a_new_day_lets_calls_through_again() -> None:
     assert not limited.admits(7)
     limited.learn(Spent(tokens=0))
     assert limited.refused is None
+
+
+def test_what_an_allowance_does_not_say_stays_as_the_settings_say() -> None:
+    settings = ProviderSettings(tokens_per_day=100, price_per_million_tokens=1.0)
+    assert daily_budget(settings).token_limit == 100
+    assert daily_budget(settings, Allowance(tokens=300)).token_limit == 300
+    assert daily_budget(settings, Allowance(money=Decimal("0.00005"))).token_limit == 50
+    assert daily_budget(settings, Allowance(money=Decimal(5))).token_limit == 100
