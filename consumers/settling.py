@@ -6,6 +6,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from consumers.core.blame import Act, History, Policy, judge
@@ -24,7 +25,7 @@ from schemas.status import State
 DEAD_LETTERS_AT_ONCE = 100
 NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
 PARTS = 10
-"""So many times an interval somebody looks whether all is resolved, which is committed at once."""
+"""So many commits an interval at the most, where all is resolved again and again."""
 
 
 class DeadLetters(Protocol):
@@ -65,6 +66,7 @@ class Settling:
         self._floods: frozenset[Scope] = frozenset()
         self._condemned: deque[tuple[Flight, DeadLetter]] = deque()
         self._something_condemned = asyncio.Event()
+        self._all_resolved = asyncio.Event()
         self._sending = 0
 
     @property
@@ -94,6 +96,8 @@ class Settling:
             oldest = min(oldest, flight.received)
         if count:
             self._shared.budget.release(weight, count)
+            if not self._shared.budget.documents:
+                self._all_resolved.set()
             self.last_resolved = time.monotonic()
             self._shared.observe(Resolved(outcome, count, self.last_resolved - oldest))
             if outcome is not Outcome.DEAD_LETTERED:
@@ -206,14 +210,16 @@ class Settling:
         self._shared.conditions.clear("dead letters")
 
     async def commit_at_intervals(self) -> None:
-        """Commit until cancelled, soon where nothing is in flight; what fails is said again, and more, by the next."""
-        parts = 0
+        """Commit until cancelled, at once where all is resolved; what fails is said again, and more, by the next."""
+        part = self._interval_s / PARTS
         while True:
-            await asyncio.sleep(self._interval_s / PARTS)
-            parts += 1
-            if parts == PARTS or self._shared.budget.documents == 0:
-                await self.commit()
-                parts = 0
+            await asyncio.sleep(part)
+            if self._shared.budget.documents:
+                self._all_resolved.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._interval_s - part):
+                        await self._all_resolved.wait()
+            await self.commit()
 
     async def commit(self) -> bool:
         """Commit what is resolved; False where Kafka or the index could not take it now."""

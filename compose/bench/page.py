@@ -45,7 +45,8 @@ class Cases:
         load = Case(documents=documents, dimensions=dimensions)
         self.load = load
         self.waiting = _like(load, latency_ms=50)
-        self.unchanged = _like(load, workload=Workload.UNCHANGED)
+        # It is over in no time, of which the first fetch would be a good part.
+        self.unchanged = _like(load, documents=4 * documents, workload=Workload.UNCHANGED)
         self.changed = _like(load, workload=Workload.CHANGED)
         self.updates = _like(load, workload=Workload.UPDATES)
         self.large = _like(load, documents=max(1, documents // 2500), sizes="large")
