@@ -6,7 +6,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from typing import Protocol
 
 from consumers.core.blame import Act, History, Policy, judge
@@ -25,7 +24,7 @@ from schemas.status import State
 DEAD_LETTERS_AT_ONCE = 100
 NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
 PARTS = 10
-"""So many commits an interval at the most, where all is resolved again and again."""
+"""So many times an interval somebody looks whether all is resolved, which is committed at once."""
 
 
 class DeadLetters(Protocol):
@@ -66,7 +65,6 @@ class Settling:
         self._floods: frozenset[Scope] = frozenset()
         self._condemned: deque[tuple[Flight, DeadLetter]] = deque()
         self._something_condemned = asyncio.Event()
-        self._all_resolved = asyncio.Event()
         self._sending = 0
 
     @property
@@ -96,8 +94,6 @@ class Settling:
             oldest = min(oldest, flight.received)
         if count:
             self._shared.budget.release(weight, count)
-            if not self._shared.budget.documents:
-                self._all_resolved.set()
             self.last_resolved = time.monotonic()
             self._shared.observe(Resolved(outcome, count, self.last_resolved - oldest))
             if outcome is not Outcome.DEAD_LETTERED:
@@ -210,16 +206,14 @@ class Settling:
         self._shared.conditions.clear("dead letters")
 
     async def commit_at_intervals(self) -> None:
-        """Commit until cancelled, at once where all is resolved; what fails is said again, and more, by the next."""
-        part = self._interval_s / PARTS
+        """Commit until cancelled, soon where nothing is in flight; what fails is said again, and more, by the next."""
+        parts = 0
         while True:
-            await asyncio.sleep(part)
-            if self._shared.budget.documents:
-                self._all_resolved.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._interval_s - part):
-                        await self._all_resolved.wait()
-            await self.commit()
+            await asyncio.sleep(self._interval_s / PARTS)
+            parts += 1
+            if parts == PARTS or self._shared.budget.documents == 0:
+                await self.commit()
+                parts = 0
 
     async def commit(self) -> bool:
         """Commit what is resolved; False where Kafka or the index could not take it now."""

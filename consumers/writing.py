@@ -124,7 +124,7 @@ class Writing:
             self._something_pending.set()
 
     async def look_up(self) -> None:
-        """Sort arrivals by what the index knows of them, until cancelled; several may do so at once."""
+        """Sort arrivals by what the index knows of them, until cancelled."""
         while True:
             await self._something_arrived.wait()
             flights = [flight for _, flight in self._arrived.take(MAX_GROUP, MAX_GROUP_BYTES) if flight.live]
