@@ -173,11 +173,13 @@ class Embedding:
 
     def _gather(self, flight: Flight, stored: frozenset[bytes], gathered: list[Gathered[Place]]) -> None:
         now = time.monotonic()
-        before = len(gathered)
+        reused = 0
         for ordinal, chunk in enumerate(flight.chunks):
-            if chunk.hash not in stored:
+            if chunk.hash in stored:
+                reused += 1
+            else:
                 gathered.append((size_of(chunk.text), now, chunk.hash, (flight, ordinal)))
-        if stored and (reused := before + len(flight.chunks) - len(gathered)):
+        if reused:
             flight.missing -= reused
             self._observe(TextsReused(reused))
             if flight.missing == 0:

@@ -173,11 +173,11 @@ def _identity(message: Message, value: Value, told: dict[str, str], oddities: li
     found, tenant = _said_id(value.id), value.tenant
     version = None if value.version is None else version_of(value.version)
     if told:
-        found = _agreed("id", found, told.get(headers.ID))
-        tenant = _agreed("tenant", tenant, told.get(headers.TENANT))
-        if headers.VERSION in told:
-            said = None if version is None else str(version)
-            version = _integer(_agreed("version", said, told[headers.VERSION]))
+        found = _agreed("id", headers.ID, found, told)
+        tenant = _agreed("tenant", headers.TENANT, tenant, told)
+        if (in_header := told.get(headers.VERSION)) is not None:
+            _agreed("version", headers.VERSION, None if version is None else str(version), told)
+            version = _integer(in_header)
     found = _clean(found or _key(message.key), oddities)
     if not found:
         raise InvalidDocument("missing-id", "neither the value, nor the header headrace-id, nor the key says the id")
@@ -197,17 +197,19 @@ def _said_id(said: str | float | None) -> str | None:
     return document_id(said)
 
 
-def _agreed(field: str, said: str | None, in_header: str | None) -> str | None:
+def _agreed(field: str, header: str, said: str | None, told: dict[str, str]) -> str | None:
     """Return what value and header say of *field*; None where neither does."""
-    if said is None or in_header is None or said == in_header:
+    in_header = told.get(header)
+    if said is None or in_header is None:
         return in_header if said is None else said
-    header = f"headrace-{field}"
-    raise InvalidDocument("invalid-document", f"{field} and the header {header} disagree", f"$.{field}")
+    if said != in_header:
+        raise InvalidDocument("invalid-document", f"{field} and the header {header} disagree", f"$.{field}")
+    return said
 
 
-def _integer(text: str | None) -> int:
+def _integer(text: str) -> int:
     try:
-        return version_of(int(text or ""))
+        return version_of(int(text))
     except ValueError:
         raise InvalidDocument("invalid-document", f"{headers.VERSION} is not an integer", headers.VERSION) from None
 

@@ -13,6 +13,7 @@ from schemas.index import Candidate, Change, ChangeKind, ChunkRow
 from schemas.messages import Message, Origin
 
 NO_TITLE = b"-1:0:"
+"""The lengths of a title that is not there; most documents have none."""
 HUGE = 256
 """A document of more chunks is huge: its vectors are staged in the index as they come, and never wait in memory."""
 

@@ -64,15 +64,11 @@ class PartitionTracker:
             count += 1
         return count
 
-    def track(self, offset: int, now: float = 0.0) -> None:
-        """Hold the position at *offset* until it is resolved.
-
-        Raises ValueError for an offset that was received before: the log is read in order.
-        """
-        self.track_all([offset], now)
-
     def track_all(self, offsets: Sequence[int], now: float) -> None:
-        """Track the offsets of one poll, all of them or none."""
+        """Hold the position at each of the *offsets* of one poll until it is resolved.
+
+        Raises ValueError, and tracks none, where one was received before: the log is read in order.
+        """
         if not offsets:
             return
         if offsets[0] < self._expected or not all(map(lt, offsets, islice(offsets, 1, None))):

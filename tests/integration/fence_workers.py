@@ -142,7 +142,7 @@ class Reader:
         for place in places:
             tracker = self._trackers[place]
             for message in self._topic.logs[place][tracker.expected :][:count]:
-                tracker.track(message.offset)
+                tracker.track_all([message.offset], now=0.0)
                 decoded = in_order(decode(message, self._topic.now_ms, MANY), message, tracker)
                 flights.append(Flight(tracker, message, decoded, 0.0))
         self._writing.arrive(flights)

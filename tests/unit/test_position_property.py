@@ -54,7 +54,7 @@ class Worker(RuleBasedStateMachine):
             if chunks is None:
                 self.done[partition].add(offset)
                 continue
-            tracker.track(offset, self.now)
+            tracker.track_all([offset], self.now)
             carried = Message("docs.raw", partition, offset, offset, TimestampType.LOG_APPEND_TIME, b"k", b"v")
             decoded = Decoded(Document("default", "a", "text"), carried.place, offset)
             self.fan_out(Flight(tracker, carried, decoded, self.now), chunks)

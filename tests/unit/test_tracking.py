@@ -68,13 +68,13 @@ def test_resolving_a_gap_is_an_error_and_not_a_step() -> None:
 def test_an_offset_that_was_received_can_not_be_received_again() -> None:
     tracker = tracking(4)
     with pytest.raises(ValueError, match="received already"):
-        tracker.track(4)
+        tracker.track_all([4], now=0.0)
 
 
 def test_the_oldest_unresolved_message_is_known_by_its_time() -> None:
     tracker = PartitionTracker(0, 0)
-    tracker.track(0, now=10.0)
-    tracker.track(1, now=20.0)
+    tracker.track_all([0], now=10.0)
+    tracker.track_all([1], now=20.0)
     assert tracker.oldest == 10.0
     tracker.resolve(0)
     assert tracker.oldest == 20.0
@@ -85,7 +85,7 @@ def test_the_oldest_unresolved_message_is_known_by_its_time() -> None:
 def test_messages_that_came_before_a_time_and_are_not_resolved_are_counted_as_late() -> None:
     tracker = PartitionTracker(0, 0)
     for offset, now in enumerate((10.0, 10.0, 20.0, 30.0)):
-        tracker.track(offset, now)
+        tracker.track_all([offset], now)
     assert [tracker.late(before) for before in (9.9, 10.0, 25.0, 30.0)] == [0, 2, 3, 4]
     tracker.resolve(1)
     assert tracker.late(25.0) == 2
