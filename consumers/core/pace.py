@@ -27,6 +27,9 @@ BELOW_RECENT, ABOVE_RECENT = 0.97, 1.1
 CLOSED_S, LONGEST_SPAN_S = 3.0, 120.0
 """A provider that accepts nothing for so long is closed: a storm, or a quota that is used up until its minute ends. One
 that is closed for much longer than a minute is out, or has a quota that is best used up at once and waited for."""
+LONGEST_GAP_S, FEWEST_OF_A_QUOTA = 2.0, 10
+"""What a quota is, is told by so many accepted calls, over the time in which there were answers or pauses: who has
+nothing to send, or whose provider fails in another way, has no smaller quota for it."""
 DOUBT_AGAIN_S = 120.0
 """What was learnt all at once is probed soon, but no more often."""
 CHANGED = 0.1
@@ -50,18 +53,20 @@ class Pace:
         "_calls_a_cut",
         "_calm",
         "_closed_at",
+        "_closed_s",
         "_cut_at",
         "_doubted_at",
         "_grown_at",
         "_is_pressed",
         "_judged_by",
         "_next_at",
-        "_open_since",
+        "_noted_at",
         "_patience_s",
         "_probes",
         "_recent",
         "_reopened_at",
         "_share",
+        "_span_s",
         "rate",
     )
 
@@ -75,8 +80,9 @@ class Pace:
         self._probes, self._patience_s = False, FIRST_PATIENCE_S
         self._calm, self._calls_a_cut = 0, float(CALLS_A_CUT)
         self._cut_at = self._grown_at = self._doubted_at = -inf
-        self._open_since, self._accepted = now, 0
+        self._noted_at, self._span_s, self._accepted = now, 0.0, 0
         self._closed_at: float | None = None
+        self._closed_s = 0.0
         self._before = inf
         self._reopened_at = -inf
 
@@ -129,10 +135,11 @@ class Pace:
         recent.append(now)
         while len(recent) > RECENT_CALLS and recent[0] < now - RECENT_S:
             recent.popleft()
+        self._count(now)
         self._accepted += 1
         self._judged_by += 1
         if self._closed_at is not None and sent_at >= self._closed_at:
-            self._reopen(now, now - self._closed_at)
+            self._reopen(now)
         if self.is_learnt:
             self._grow(now)
 
@@ -141,8 +148,9 @@ class Pace:
 
         Calls that were under way at a cut say nothing that is not known.
         """
+        self._count(now)
         if self._closed_at is None:
-            self._closed_at, self._before = now, self.rate
+            self._closed_at, self._closed_s, self._before = now, 0.0, self.rate
         self._next_at = max(self._next_at, now + pause)
         if sent_at < self._cut_at:
             return
@@ -189,17 +197,27 @@ class Pace:
         else:
             self.rate *= 1.0 + CUT / self._calls_a_cut
 
-    def _reopen(self, now: float, closed: float) -> None:
+    def _count(self, now: float) -> None:
+        """Count the time since the last answer, as far as it was not spent on other things."""
+        waited = max(0.0, self._next_at - self._noted_at)
+        passed = min(now - self._noted_at, waited + LONGEST_GAP_S)
+        self._noted_at = now
+        self._span_s += passed
+        self._closed_s += passed
+
+    def _reopen(self, now: float) -> None:
         """Judge a span of refusals that is over."""
         self._closed_at = None
-        if closed < CLOSED_S:
+        if self._closed_s < CLOSED_S:
             return
-        open_for = now - self._open_since
-        is_storm = now - self._reopened_at > DOUBT_AGAIN_S and closed <= open_for / 2.0
-        if is_storm or closed > LONGEST_SPAN_S:
-            self.rate = self._before
-        elif self._accepted > 1:
-            self.rate = min(self._before, self._accepted / open_for)
-            self._probes, self._patience_s = False, PATIENCE_S
         self._recent.clear()
-        self._open_since, self._accepted, self._reopened_at = now, 0, now
+        is_storm = now - self._reopened_at > DOUBT_AGAIN_S and self._closed_s <= self._span_s / 2.0
+        if is_storm or self._closed_s > LONGEST_SPAN_S:
+            self.rate = self._before
+        elif self._accepted >= FEWEST_OF_A_QUOTA:
+            self.rate = min(self._before, self._accepted / self._span_s)
+            self._probes, self._patience_s = False, PATIENCE_S
+        else:
+            self.rate = self._before
+            return
+        self._span_s, self._accepted, self._reopened_at = 0.0, 0, now

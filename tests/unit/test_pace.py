@@ -132,6 +132,55 @@ def test_an_outage_that_answers_429_for_an_hour_leaves_no_worker_that_crawls() -
         assert pace.rate > 9.0
 
 
+def test_an_outage_after_two_refusals_is_no_quota_of_the_few_calls_before_it() -> None:
+    pace = Pace(0.0)
+    now = send(pace, 0.0, 0.5, per_second=100.0)
+    for _ in range(2):
+        pace.refused(now, now, 0.0)
+    now += 60.0
+    pace.accepted(now, now)
+    assert pace.rate > 50.0
+
+
+def test_a_few_calls_are_no_quota() -> None:
+    pace = Pace(0.0)
+    now = send(pace, 0.0, 0.05, per_second=100.0)
+    for _ in range(50):
+        pace.refused(now, now, 1.0)
+        now += 1.0
+    pace.accepted(now, now)
+    assert pace.rate == inf
+
+
+def test_a_quota_of_a_few_calls_a_minute_is_found_in_some_minutes() -> None:
+    pace = Pace(0.0)
+    for minute in range(4):
+        now = 60.0 * minute
+        for _ in range(5):
+            now += max(0.1, pace.until(now))
+            pace.take(now)
+            pace.accepted(now, now)
+        while now < 60.0 * minute + 59.0:
+            pace.refused(now, now, 1.0)
+            now += 1.0
+    assert 60.0 * pace.rate == pytest.approx(5.0, rel=0.3)
+
+
+def test_who_has_little_to_send_has_no_small_quota() -> None:
+    pace = Pace(0.0)
+    now = 0.0
+    for _ in range(2):
+        for _ in range(12):
+            now += 9.0
+            pace.take(now)
+            pace.accepted(now, now)
+        for _ in range(4):
+            pace.refused(now, now, 1.0)
+            now += 1.0
+        pace.accepted(now, now)
+    assert pace.rate > 0.25
+
+
 def test_what_was_learnt_changes_with_the_share() -> None:
     pace, _ = learnt()
     rate = pace.rate
