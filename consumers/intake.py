@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from consumers.core.backoff import backoff
-from consumers.core.decoding import decode, in_order
+from consumers.core.decoding import decode
 from consumers.core.flight import Cause, Flight
 from consumers.core.shared import Shared
 from consumers.kafka.source import Delivery, Source
@@ -94,7 +94,7 @@ class Intake:
         told = 0
         for message in delivery.messages:
             try:
-                decoded = in_order(decode(message, now_ms, self._max_document_bytes), message, tracker)
+                decoded = decode(message, now_ms, self._max_document_bytes, tracker)
             except InvalidDocument as error:
                 self._decoded(tracker.partition, len(read) - told)
                 told = len(read)

@@ -31,6 +31,8 @@ from schemas.index import DocumentKey, Fingerprint
 from schemas.settings import Settings
 from schemas.status import State
 
+LOOK_UPS = 2
+"""At once: the index is asked of some documents while the answers of others are sorted."""
 LOOK_S = 0.005
 LAST_COMMIT_S = 5.0
 CAUGHT_UP_EVERY_S = 0.1
@@ -129,7 +131,8 @@ class Pipeline:
 
     def _stages(self, until_caught_up: bool) -> Iterator[tuple[str, Coroutine[None, None, None]]]:  # noqa: FBT001 - one caller
         yield "intake", self.intake.run()
-        yield "look-up", self.writing.look_up()
+        for number in range(LOOK_UPS):
+            yield f"look-up-{number}", self.writing.look_up()
         yield "embedding", self.embedding.run()
         yield "lane", self.embedding.lane.watch()
         yield "writing", self.writing.write()

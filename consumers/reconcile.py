@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from consumers.core.chunking import text_digest
-from consumers.core.decoding import decode, in_order, origin_of
+from consumers.core.decoding import decode, origin_of
 from consumers.core.flight import content_hash
 from consumers.core.mending import again, removal, runs
 from consumers.core.reconciling import (
@@ -217,7 +217,7 @@ class Reconciliation:
     def _sighting(self, message: Message, tracker: PartitionTracker, *, due: bool) -> Sighting | None:
         now_ms = _now_ms()
         try:
-            decoded = in_order(decode(message, now_ms, self._settings.worker.max_document_bytes), message, tracker)
+            decoded = decode(message, now_ms, self._settings.worker.max_document_bytes, tracker)
         except InvalidDocument:
             return None
         subject = decoded.subject

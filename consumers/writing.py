@@ -66,6 +66,7 @@ class Writing:
         self._something_arrived = asyncio.Event()
         self._something_pending = asyncio.Event()
         self._free = asyncio.Event()
+        self._handing_over = asyncio.Lock()
         self._staging = 0
         self._writing = 0
         self.group_size = GroupSize()
@@ -124,7 +125,7 @@ class Writing:
             self._something_pending.set()
 
     async def look_up(self) -> None:
-        """Sort arrivals by what the index knows of them, until cancelled."""
+        """Sort arrivals by what the index knows of them, until cancelled; several may do so at once."""
         while True:
             await self._something_arrived.wait()
             flights = [flight for _, flight in self._arrived.take(MAX_GROUP, MAX_GROUP_BYTES) if flight.live]
@@ -145,9 +146,14 @@ class Writing:
             self._put([(flight, flight.touch()) for flight in unchanged])
         if changed := by_standing.get(Standing.CHANGED):
             keys = [(flight.subject.tenant, flight.subject.id) for flight in changed]
-            await self._embed(changed, await self._persist(lambda: self._store.stored_hashes(keys)))
+            await self._hand_over(changed, await self._persist(lambda: self._store.stored_hashes(keys)))
         if absent := by_standing.get(Standing.ABSENT):
-            await self._embed(absent, {})
+            await self._hand_over(absent, {})
+
+    async def _hand_over(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
+        """Give away what needs vectors, one look-up's at a time: a long text takes memory while it is cut."""
+        async with self._handing_over:
+            await self._embed(flights, stored)
 
     async def write(self) -> None:
         """Write group after group until cancelled, as many at once as the database is fast with."""

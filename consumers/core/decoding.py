@@ -25,7 +25,8 @@ FUTURE_MS = 5 * 60 * 1000
 
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _INT64 = range(-(2**63), 2**63)
-_SAYS = frozenset({headers.TENANT, headers.ID, headers.VERSION})
+_TENANT, _ID, _VERSION = headers.TENANT, headers.ID, headers.VERSION
+_SAYS = frozenset({_TENANT, _ID, _VERSION})
 _TRAVELLED = (headers.ORIGIN_PREFIX, headers.DLQ_PREFIX)
 _TENANTS = 1024
 
@@ -80,31 +81,32 @@ def origin_of(message: Message) -> tuple[Origin, bool]:
     return place, told_any
 
 
-def in_order(decoded: Decoded, message: Message, tracker: PartitionTracker) -> Decoded:
-    """Let the fence see the timestamps of a partition in the order of its offsets; a replayed record keeps its own."""
-    if decoded.origin.offset != message.offset or decoded.origin.timestamp != message.timestamp:
-        return decoded
-    fence_ts = tracker.in_order(decoded.fence_ts)
-    return decoded if fence_ts == decoded.fence_ts else msgspec.structs.replace(decoded, fence_ts=fence_ts)
+def decode(message: Message, now_ms: int, max_bytes: int, tracker: PartitionTracker | None = None) -> Decoded:
+    """Say what *message* means. Raises InvalidDocument with the code of its dead letter.
 
-
-def decode(message: Message, now_ms: int, max_bytes: int) -> Decoded:
-    """Say what *message* means. Raises InvalidDocument with the code of its dead letter."""
-    if message.size > max_bytes:
-        limit = f"the value has {message.size} bytes, max_document_bytes is {max_bytes}"
+    With the *tracker* of its partition the fence sees timestamps in the order of the offsets; a replayed record keeps
+    its own.
+    """
+    raw = message.value
+    if raw is not None and len(raw) > max_bytes:
+        limit = f"the value has {len(raw)} bytes, max_document_bytes is {max_bytes}"
         raise InvalidDocument("document-too-large", limit)
     told, travelled = _told(message.headers) if message.headers else ({}, False)
-    origin, ignored = origin_of(message) if travelled else (message.place, False)
+    place = message.place
+    origin, ignored = origin_of(message) if travelled else (place, False)
     oddities: list[str] = ["origin-ignored"] if ignored else []
-    if message.value is None:
+    if raw is None:
         subject: Document | Deletion = _deletion(message, told, oddities)
     else:
-        subject = _document(message, _value(message.value), told, oddities)
+        subject = _document(message, _value(raw), told, oddities)
+    is_first = not travelled or origin == place
     fence_ts = origin.timestamp
     if fence_ts > now_ms + FUTURE_MS:
         # Received now, where this is its first time. When a replayed one was received nobody knows: offsets decide.
-        fence_ts = now_ms if origin == message.place else 0
+        fence_ts = now_ms if is_first else 0
         oddities.append("future-timestamp")
+    if is_first and tracker is not None:
+        fence_ts = tracker.in_order(fence_ts)
     return Decoded(subject, origin, fence_ts, tuple(oddities))
 
 
@@ -147,10 +149,14 @@ def _told(found: Headers) -> tuple[dict[str, str], bool]:
 
 
 def _document(message: Message, value: Value, told: dict[str, str], oddities: list[str]) -> Document:
-    text, title = _clean(value.text or "", oddities), value.title
+    text, title = value.text, value.title
+    if text is not None and "\0" in text:
+        text = _clean(text, oddities)
     tenant, found_id, version = _identity(message, value, told, oddities)
     if not text or text.isspace():
         raise InvalidDocument("empty-text", "the document has no text", "$.text")
+    if title is not None and "\0" in title:
+        title = _clean(title, oddities)
     if value.content_type is not None and not is_known(value.content_type):
         oddities.append("unknown-content-type")
     return Document(
@@ -158,7 +164,7 @@ def _document(message: Message, value: Value, told: dict[str, str], oddities: li
         found_id,
         text,
         version,
-        None if title is None else _clean(title, oddities),
+        title,
         None if value.metadata is None else _metadata(value.metadata, oddities),
         value.content_type,
     )
@@ -170,15 +176,22 @@ def _deletion(message: Message, told: dict[str, str], oddities: list[str]) -> De
 
 def _identity(message: Message, value: Value, told: dict[str, str], oddities: list[str]) -> tuple[str, str, int | None]:
     """Return tenant, id and version, from the value, the headers or the key, which may not disagree."""
-    found, tenant = _said_id(value.id), value.tenant
+    found, tenant = value.id, value.tenant
+    if not isinstance(found, str):
+        found = None if found is None else _number(found)
     version = None if value.version is None else version_of(value.version)
     if told:
-        found = _agreed("id", headers.ID, found, told)
-        tenant = _agreed("tenant", headers.TENANT, tenant, told)
-        if (in_header := told.get(headers.VERSION)) is not None:
-            _agreed("version", headers.VERSION, None if version is None else str(version), told)
+        if (in_header := told.get(_ID)) is not None and in_header != found:
+            found = _agreed("id", _ID, found or None, in_header)
+        if (in_header := told.get(_TENANT)) is not None and in_header != tenant:
+            tenant = _agreed("tenant", _TENANT, tenant, in_header)
+        if (in_header := told.get(_VERSION)) is not None:
+            _agreed("version", _VERSION, None if version is None else str(version), in_header)
             version = _integer(in_header)
-    found = _clean(found or _key(message.key), oddities)
+    if not found:
+        found = _key(message.key)
+    if "\0" in found:
+        found = _clean(found, oddities)
     if not found:
         raise InvalidDocument("missing-id", "neither the value, nor the header headrace-id, nor the key says the id")
     return (
@@ -188,23 +201,18 @@ def _identity(message: Message, value: Value, told: dict[str, str], oddities: li
     )
 
 
-def _said_id(said: str | float | None) -> str | None:
-    """Return the id of the value as text; None where it says none."""
-    if said is None or isinstance(said, str):
-        return said or None
+def _number(said: float) -> str:
+    """Return an id that is a number as text."""
     if isinstance(said, int) and said not in _INT64:
         raise InvalidDocument("invalid-document", "id is an integer of more than 64 bits", "$.id")
     return document_id(said)
 
 
-def _agreed(field: str, header: str, said: str | None, told: dict[str, str]) -> str | None:
-    """Return what value and header say of *field*; None where neither does."""
-    in_header = told.get(header)
-    if said is None or in_header is None:
-        return in_header if said is None else said
-    if said != in_header:
+def _agreed(field: str, header: str, said: str | None, in_header: str) -> str:
+    """Return what the header says of *field*, of which the value has to say the same or nothing."""
+    if said is not None and said != in_header:
         raise InvalidDocument("invalid-document", f"{field} and the header {header} disagree", f"$.{field}")
-    return said
+    return in_header
 
 
 def _integer(text: str) -> int:
@@ -222,8 +230,6 @@ def _key(key: bytes | None) -> str:
 
 
 def _clean(text: str, oddities: list[str]) -> str:
-    if "\0" not in text:
-        return text
     oddities.append("nul-removed")
     return text.replace("\0", "")
 

@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 
 from consumers.core.conditions import Conditions
-from consumers.core.decoding import decode, in_order, origin_of
+from consumers.core.decoding import decode, origin_of
 from consumers.core.flight import Flight
 from consumers.core.replaying import replayed
 from consumers.core.shared import Shared
@@ -143,7 +143,7 @@ class Reader:
             tracker = self._trackers[place]
             for message in self._topic.logs[place][tracker.expected :][:count]:
                 tracker.track_all([message.offset], now=0.0)
-                decoded = in_order(decode(message, self._topic.now_ms, MANY), message, tracker)
+                decoded = decode(message, self._topic.now_ms, MANY, tracker)
                 flights.append(Flight(tracker, message, decoded, 0.0))
         self._writing.arrive(flights)
         await self._sort()

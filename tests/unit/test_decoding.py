@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from consumers.core.decoding import decode, in_order, origin_of
+from consumers.core.decoding import decode, origin_of
 from consumers.core.tracking import PartitionTracker
 from schemas.documents import Deletion, Document
 from schemas.errors import InvalidDocument
@@ -226,7 +226,7 @@ def test_the_fence_sees_timestamps_in_the_order_of_offsets_though_clocks_run_bac
     tracker, seen = PartitionTracker(0, 0), []
     for timestamp in (1000, 900, 1100):
         carried = message(GOOD, timestamp=timestamp)
-        seen.append(in_order(decode(carried, NOW_MS, LIMIT), carried, tracker).fence_ts)
+        seen.append(decode(carried, NOW_MS, LIMIT, tracker).fence_ts)
     assert seen == [1000, 1000, 1100]
 
 
@@ -234,7 +234,7 @@ def test_a_replayed_record_keeps_its_own_place_in_time() -> None:
     tracker = PartitionTracker(0, 0)
     tracker.in_order(5000)
     replayed = message(GOOD, headers=told("headrace-origin-", offset=2, timestamp=400), timestamp=5001)
-    assert in_order(decode(replayed, NOW_MS, LIMIT), replayed, tracker).fence_ts == 400
+    assert decode(replayed, NOW_MS, LIMIT, tracker).fence_ts == 400
 
 
 def told(prefix: str, *, offset: int, timestamp: int, topic: str = "docs.raw") -> Headers:
