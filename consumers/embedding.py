@@ -139,7 +139,7 @@ class Embedding:
     async def submit(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
         """Split documents and gather their chunks; a text that is *stored* for the same document is not sent."""
         gathered: defaultdict[str, list[Gathered[Place]]] = defaultdict(list)
-        cut = self._chunker.chunks
+        cut, now = self._chunker.chunks, time.monotonic()
         for flight in flights:
             document = flight.subject
             if not isinstance(document, Document) or not flight.live:
@@ -147,17 +147,19 @@ class Embedding:
             if len(document.text) > LONG_TEXT:
                 self._hand_over(gathered)
                 chunks = await asyncio.to_thread(cut, document.text, document.content_type)
+                now = time.monotonic()
             else:
                 chunks = cut(document.text, document.content_type, flight.digest)
             known = stored.get((document.tenant, document.id), NOTHING) if stored else NOTHING
             if is_huge(chunks):
                 known |= await self._index.staged({chunk.hash for chunk in chunks} - known)
+                now = time.monotonic()
             if not flight.tracker.live:
                 continue  # given up while its text was cut
             if len(chunks) > 1:  # one vector is counted since the poll
                 self._grow(flight, self._growth(flight, chunks))
             flight.fan_out(chunks)
-            self._gather(flight, known, gathered[document.tenant])
+            self._gather(flight, known, gathered[document.tenant], now)
         self._hand_over(gathered)
 
     def _growth(self, flight: Flight, chunks: Sequence[ChunkRow]) -> int:
@@ -171,8 +173,7 @@ class Embedding:
         flight.weight += size
         self._budget.grow(size)
 
-    def _gather(self, flight: Flight, stored: frozenset[bytes], gathered: list[Gathered[Place]]) -> None:
-        now = time.monotonic()
+    def _gather(self, flight: Flight, stored: frozenset[bytes], gathered: list[Gathered[Place]], now: float) -> None:
         reused = 0
         for ordinal, chunk in enumerate(flight.chunks):
             if chunk.hash in stored:

@@ -83,7 +83,7 @@ class Flight:
         if decoded is not None:
             self.subject = decoded.subject
         self.received = received
-        self.weight = message.size + vector_bytes
+        self.weight = vector_bytes + (0 if message.value is None else len(message.value))
         self.chunks: tuple[ChunkRow, ...] = ()
         self.missing = 0
         self.is_huge = False
@@ -113,7 +113,9 @@ class Flight:
 
     def candidate(self, fingerprint: bytes) -> Candidate:
         """Return what the look-up has to know, and remember the content hash."""
-        known, document = self._known_document()
+        known, document = self.decoded, self.subject
+        if known is None or not isinstance(document, Document):
+            raise TypeError(f"{self!r} is no document")
         self.digest = text_digest(document.text)
         self.content_hash = content_hash(fingerprint, document.title, self.digest)
         return Candidate(
@@ -124,7 +126,7 @@ class Flight:
         """Wait for a vector for each of *chunks*."""
         self.chunks = chunks
         self.missing = len(chunks)
-        self.is_huge = is_huge(chunks)
+        self.is_huge = self.missing > HUGE
 
     def arrive(self, ordinal: int, vector: bytes) -> bool:
         """Take the vector of a chunk; say whether it was the last one missing."""
@@ -149,7 +151,9 @@ class Flight:
         return self._change(ChangeKind.TOUCH, ())
 
     def _change(self, kind: ChangeKind, chunks: tuple[ChunkRow, ...]) -> Change:
-        known, document = self._known_document()
+        known, document = self.decoded, self.subject
+        if known is None or not isinstance(document, Document):
+            raise TypeError(f"{self!r} is no document")
         return Change(
             kind,
             document.tenant,
@@ -165,20 +169,11 @@ class Flight:
 
     def removal(self) -> Change:
         """Return the change that deletes the document."""
-        known = self._known()
+        known = self.decoded
+        if known is None:
+            raise TypeError(f"{self!r} was not decoded")
         subject = known.subject
         return Change(ChangeKind.DELETE, subject.tenant, subject.id, subject.version, known.origin, known.fence_ts)
-
-    def _known_document(self) -> tuple[Decoded, Document]:
-        known = self._known()
-        if not isinstance(known.subject, Document):
-            raise TypeError(f"{self!r} is a deletion")
-        return known, known.subject
-
-    def _known(self) -> Decoded:
-        if self.decoded is None:
-            raise ValueError(f"{self!r} was not decoded")
-        return self.decoded
 
 
 def is_huge(chunks: Sequence[ChunkRow]) -> bool:

@@ -27,7 +27,7 @@ class PartitionTracker:
         self._expected = start
         self._newest = 0
         self._received: deque[int] = deque()
-        """What was received from the oldest unresolved message on, in order."""
+        """What was received, in order, from the position on that was asked for last."""
         self._unresolved: dict[int, float] = {}
         """When each of them was received that is not resolved, in order."""
 
@@ -43,7 +43,10 @@ class PartitionTracker:
     @property
     def position(self) -> int:
         """The next offset to commit: everything below it is resolved."""
-        return self._received[0] if self._received else self._expected
+        received, unresolved = self._received, self._unresolved
+        while received and received[0] not in unresolved:
+            received.popleft()
+        return received[0] if received else self._expected
 
     @property
     def unresolved(self) -> int:
@@ -53,7 +56,7 @@ class PartitionTracker:
     @property
     def oldest(self) -> float | None:
         """When the oldest unresolved message was received, or None."""
-        return self._unresolved[self._received[0]] if self._received else None
+        return self._unresolved.get(self.position)
 
     def late(self, before: float) -> int:
         """Return how many messages that were received *before* a time are not resolved."""
@@ -90,22 +93,13 @@ class PartitionTracker:
         self._newest = max(self._newest, timestamp)
         return self._newest
 
-    def resolve(self, offset: int) -> int | None:
-        """Mark *offset* resolved; return the position to commit if it moved.
+    def resolve(self, offset: int) -> None:
+        """Mark *offset* resolved, so that the position may pass it.
 
-        A closed tracker resolves nothing. Raises ValueError where the offset is not waiting to be resolved: a message
-        that is resolved twice would let the position pass another that is not.
+        A closed tracker resolves nothing. Raises ValueError where the offset is not waiting to be resolved.
         """
-        if not self.live:
-            return None
-        received, unresolved = self._received, self._unresolved
-        if unresolved.pop(offset, None) is None:
+        if self.live and self._unresolved.pop(offset, None) is None:
             raise ValueError(f"offset {offset} of partition {self.partition} is not waiting to be resolved")
-        if offset != received[0]:
-            return None
-        while received and received[0] not in unresolved:
-            received.popleft()
-        return self.position
 
     def close(self) -> None:
         """Give the partition up: whatever finishes later moves nothing."""

@@ -70,6 +70,8 @@ async def standings_of(
 ) -> list[Standing]:
     """Ask how each item stands to its row; ABSENT where there is none, or one embedded before *force_before*."""
     standings = [Standing.ABSENT] * len(items)
-    for row in await connection.fetch(queries["look_up"], *places(items), force_before):
-        standings[row["n"] - 1] = Standing[row["standing"].upper()]
+    for told, numbers_of in await connection.fetch(queries["look_up"], *places(items), force_before):
+        standing = Standing[told.upper()]
+        for number in numbers_of:
+            standings[number - 1] = standing
     return standings

@@ -12,7 +12,10 @@ stand in ``chunks.py``.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import repeat
 from operator import attrgetter
+
+import asyncpg
 
 from consumers.core import fence
 from consumers.stores.chunks import ChunkWrite, vector_of
@@ -25,6 +28,7 @@ _DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, Ch
 _SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
 _TOUCH = -1
 _of_change = attrgetter("title", "metadata")
+_key_of = attrgetter("tenant", "id")
 
 
 class Leaves(Exception):
@@ -86,9 +90,28 @@ class GroupWrite:
             numbers([change.kind is put and None not in map(vector_of, change.chunks) for change in changes]),
             self._force_before,
         )
-        passed = {(tenant, document_id): (revision, since) for tenant, document_id, revision, since in rows}
+        if self._are_all_new(indices, changes, rows):
+            return
+        passed: dict[DocumentKey, tuple[int, datetime | None]] = {}
+        for tenant, revision, since, ids in rows:
+            passed |= dict.fromkeys(zip(repeat(tenant), ids), (revision, since))
         if stopped := self._accept(indices, passed):
             await self._explain(stopped, blocks_others=blocks_others)
+
+    def _are_all_new(self, indices: Sequence[int], changes: Sequence[Change], rows: Sequence[asyncpg.Record]) -> bool:
+        """Note the changes if all of them have made rows whose time is known, so that they bring all their vectors."""
+        keys: dict[DocumentKey, datetime] = {}
+        for tenant, revision, since, ids in rows:
+            if revision != 1 or since is None:
+                return False
+            keys |= dict.fromkeys(zip(repeat(tenant), ids), since)
+        if self._winners or len(keys) != len(changes):
+            return False
+        self._new = keys
+        self._winners = dict(zip(map(_key_of, changes), indices, strict=True))
+        self._contents = dict(self._winners)
+        self._outcomes |= dict.fromkeys(indices, Outcome.STORED)
+        return True
 
     def _accept(self, indices: Sequence[int], passed: Mapping[DocumentKey, tuple[int, datetime | None]]) -> list[int]:
         """Note the changes that *passed* the fence, with revision and time of their rows; return the others."""

@@ -37,11 +37,11 @@ ORDER BY number
 SELECT provider, model, dimensions, vector_type, chunking, tokenizer FROM {index}.about
 
 -- look_up --
--- How each candidate stands to its row; a candidate without a row is not returned. Advice: nothing is locked.
+-- How each candidate stands to its row, as the numbers of those that stand alike; a candidate without a row is not among
+-- them. Advice: nothing is locked.
 -- A row that was embedded before $11 counts as absent, unless something newer is stored.
 -- The limit keeps this a probe of the primary key for each candidate, whatever the statistics say.
-SELECT c.n,
-       CASE {index}.fence(
+SELECT CASE {index}.fence(
                 c.version, c.topic, c.partition, c."offset", c."timestamp", c.log_append_time, c.fence_ts,
                 d.version, d.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp, d.fence_ts)
            WHEN 'redelivered' THEN CASE WHEN d.embedded_at < $11::timestamptz THEN 'absent' ELSE 'redelivered' END
@@ -51,7 +51,8 @@ SELECT c.n,
                WHEN d.content_hash = c.content_hash THEN 'unchanged'
                ELSE 'changed'
            END
-       END AS standing
+       END AS standing,
+       array_agg(c.n) AS numbers
 FROM unnest($1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::integer[],
             $6::text::bigint[], $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::text::bytea[])
      WITH ORDINALITY
@@ -62,14 +63,17 @@ CROSS JOIN LATERAL (
     WHERE stored.tenant = c.tenant AND stored.id = c.id
     LIMIT 1
 ) AS d
+GROUP BY standing
 
 -- write_documents --
--- Lock, in the order of the arrays, every row of the group, and write those that pass the fence; they are returned.
+-- Lock, in the order of the arrays, every row of the group, and write those that pass the fence; their ids are returned,
+-- those together that have the rest in common.
 -- content_hash is NULL for a deletion. chunk_count is -1 for a touch, which needs the same content under it; one that
 -- finds no row makes one with revision 0, for the caller to roll back. anew: no chunk keeps a stored vector.
 -- A row that was embedded before $15 lets the same origin through, and no touch; chunks that it keeps are replaced.
 -- No chunk may be older than embedded_at says, so that it moves as far as that is known here: to now when the whole
 -- content is new, else to $15. Of a new row whose chunks come from elsewhere it is not known yet.
+WITH written AS (
 INSERT INTO {index}.documents AS d (
     tenant, id, version, origin_topic, origin_partition, origin_offset, origin_timestamp, log_append_time, fence_ts,
     content_hash, chunk_count, title, metadata, deleted_at, embedded_at, stored_at, revision)
@@ -115,6 +119,8 @@ WHERE CASE {index}.fence(
           ELSE false
       END
 RETURNING d.tenant, d.id, d.revision, d.embedded_at
+)
+SELECT tenant, revision, embedded_at, array_agg(id) FROM written GROUP BY tenant, revision, embedded_at
 
 -- stored_hashes --
 -- Chunks that were embedded before $3 are not there.

@@ -95,18 +95,18 @@ async def _whatever(work: Any) -> None:  # noqa: ANN401 - any awaitable
 def _position_passes_a_gap() -> Planted:
     resolve = PartitionTracker.resolve
 
-    def hasty(tracker: PartitionTracker, offset: int) -> int | None:
-        moved = resolve(tracker, offset)
+    def hasty(tracker: PartitionTracker, offset: int) -> None:
+        resolve(tracker, offset)
         while tracker._received and tracker._received[0] < offset:
             tracker._unresolved.pop(tracker._received.popleft(), None)
-        return moved
 
     return PartitionTracker, "resolve", _tolerant(hasty)
 
 
-def _tolerant(resolve: Callable[[PartitionTracker, int], int | None]) -> Callable[[PartitionTracker, int], int | None]:
-    def tolerant(tracker: PartitionTracker, offset: int) -> int | None:
-        return resolve(tracker, offset) if offset in tracker._unresolved else None
+def _tolerant(resolve: Callable[[PartitionTracker, int], None]) -> Callable[[PartitionTracker, int], None]:
+    def tolerant(tracker: PartitionTracker, offset: int) -> None:
+        if offset in tracker._unresolved:
+            resolve(tracker, offset)
 
     return tolerant
 
