@@ -5,6 +5,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 from consumers.core.blame import Act, History, Policy, judge
@@ -21,6 +22,8 @@ from schemas.status import State
 
 MAX_GROUP = 500
 MAX_GROUP_BYTES = 8 * 1024 * 1024
+LONG_BYTES = 1024 * 1024
+"""Documents of more are looked up and cut a batch at a time: their texts are held several times meanwhile."""
 QUANTUM = 16_384
 """Bytes of a tenant's documents, with their vectors, before it is the next tenant's turn."""
 NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
@@ -29,6 +32,8 @@ Pending = tuple[int, Flight, Change]
 """A document that may be written, with what it costs a group."""
 Answer = TypeVar("Answer")
 Kind = TypeVar("Kind", Standing, Outcome)
+
+_weight = attrgetter("weight")
 
 
 class Writing:
@@ -66,7 +71,7 @@ class Writing:
         self._something_arrived = asyncio.Event()
         self._something_pending = asyncio.Event()
         self._free = asyncio.Event()
-        self._handing_over = asyncio.Lock()
+        self._long = asyncio.Lock()
         self._staging = 0
         self._writing = 0
         self.group_size = GroupSize()
@@ -131,7 +136,10 @@ class Writing:
             flights = [flight for _, flight in self._arrived.take(MAX_GROUP, MAX_GROUP_BYTES) if flight.live]
             if not self._arrived:
                 self._something_arrived.clear()
-            if flights:
+            if max(map(_weight, flights), default=0) > LONG_BYTES:
+                async with self._long:
+                    await self._sort(flights)
+            elif flights:
                 await self._sort(flights)
 
     async def _sort(self, flights: list[Flight]) -> None:
@@ -146,14 +154,9 @@ class Writing:
             self._put([(flight, flight.touch()) for flight in unchanged])
         if changed := by_standing.get(Standing.CHANGED):
             keys = [(flight.subject.tenant, flight.subject.id) for flight in changed]
-            await self._hand_over(changed, await self._persist(lambda: self._store.stored_hashes(keys)))
+            await self._embed(changed, await self._persist(lambda: self._store.stored_hashes(keys)))
         if absent := by_standing.get(Standing.ABSENT):
-            await self._hand_over(absent, {})
-
-    async def _hand_over(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
-        """Give away what needs vectors, one look-up's at a time: a long text takes memory while it is cut."""
-        async with self._handing_over:
-            await self._embed(flights, stored)
+            await self._embed(absent, {})
 
     async def write(self) -> None:
         """Write group after group until cancelled, as many at once as the database is fast with."""
