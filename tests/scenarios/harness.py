@@ -29,7 +29,7 @@ from tests.scenarios.worker import Worker
 
 DIMENSIONS = 8
 PARTITIONS = 4
-LOOK_S = 0.1
+LOOK_S, LAST_LOOK_S = 0.1, 30.0
 Found = TypeVar("Found")
 
 
@@ -227,17 +227,21 @@ class Harness:
         before: dict[int, int] = {}
         with suppress(KafkaError):  # a new broker knows no coordinator before somebody has joined a group
             before = await self.log.committed()
-        task = asyncio.create_task(self._watch(before))
+        leaving = asyncio.Event()
+        task = asyncio.create_task(self._watch(before, leaving))
         try:
             yield
-            assert not task.done(), await task
         finally:
+            leaving.set()
+            # Not cancelled, if that can be: aiokafka would leave a connection behind that it was about to make.
+            await asyncio.wait({task}, timeout=LAST_LOOK_S)
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            [told] = await asyncio.gather(task, return_exceptions=True)
+        assert told is None, told
 
-    async def _watch(self, before: dict[int, int]) -> str:
-        """Return what went wrong since *before* was committed."""
-        while True:
+    async def _watch(self, before: dict[int, int], leaving: asyncio.Event) -> str | None:
+        """Return what went wrong between *before* was committed and *leaving*."""
+        while not leaving.is_set():
             await asyncio.sleep(LOOK_S)
             try:
                 committed = await self.log.committed()
@@ -253,3 +257,4 @@ class Harness:
                 settled = place is not None and place.partition == sent.partition and place.offset >= sent.offset
                 if sent.offset < committed.get(sent.partition, 0) and not settled:
                     return f"partition {sent.partition} is at {committed[sent.partition]}, {sent} is not stored"
+        return None
