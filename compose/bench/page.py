@@ -57,10 +57,15 @@ class Cases:
         self.long = _like(narrow, documents=many, characters=SHORT)
         self.hnsw = _like(load, documents=max(1, documents // 20), workload=Workload.UPDATES, hnsw=True)
 
-    def of_worker(self) -> list[Case]:
-        """Return what the worker is measured with, and the bare loop is not."""
-        several = [self.unchanged, self.changed, self.updates, self.large, self.arriving, self.quiet]
-        return [*several, self.few_rows, self.many_rows, self.hnsw]
+    def turns(self) -> list[list[tuple[str, Case]]]:
+        """Return programs and cases; those that are compared take turns, so that a machine that gets slower is fair."""
+        loads = [(program, case) for case in (self.load, self.waiting) for program in (BARE, WORKER)]
+        alone = [self.changed, self.updates, self.large, self.arriving, self.quiet]
+        return [
+            [*loads, (WORKER, self.unchanged)],
+            *([(WORKER, case)] for case in alone),
+            [(WORKER, self.few_rows), (WORKER, self.many_rows)],
+        ]
 
 
 async def measure_page(documents: int, dimensions: int, repeat: int, samples: Path, tell: Tell) -> Page:
@@ -73,16 +78,13 @@ async def measure_page(documents: int, dimensions: int, repeat: int, samples: Pa
         return (n for n in range(repeat) if n == 0 or time.monotonic() - began < AT_MOST_S)
 
     async with bench(None, dimensions, tell) as here:
-        help_s, first_s = await help_seconds(repeat), await first_commit_seconds(here, cases.load)
+        help_s, first_s = await help_seconds(repeat), await first_commit_seconds(here, cases.load, repeat)
         stages = await here.stages(cases.load, plan.latencies_ms)
-        runs = [
-            await here.program(program, case)
-            for case in (cases.load, cases.waiting)
-            for _ in times()
-            for program in (BARE, WORKER)
-        ]
-        direct = [await here.direct_writes(cases.hnsw) for _ in times()]
-        runs += [await here.program(WORKER, case) for case in cases.of_worker() for _ in times()]
+        runs = [await here.program(*one) for turn in cases.turns() for _ in times() for one in turn]
+        direct = []
+        for _ in times():
+            direct.append(await here.direct_writes(cases.hnsw))
+            runs.append(await here.program(WORKER, cases.hnsw))
         runs.append(await here.program(WORKER, cases.long))
         profile = await here.profile(cases.load, samples)
     told = report(here.site, plan, stages, runs, profile)

@@ -126,9 +126,10 @@ def made_up(rate: float) -> Page:
     cases = Cases(20_000, 1536)
     latency = Latency(p50_ms=30.0, p95_ms=40.0, p99_ms=50.0)
     runs = [run(program, latency_ms, rate) for latency_ms in (0, 50) for program in (BARE, WORKER)]
+    others = [case for turn in cases.turns() for _, case in turn if case not in (cases.load, cases.waiting)]
     runs += [
         msgspec.structs.replace(run(WORKER, 0, rate), case=case, latency=latency)
-        for case in (*cases.of_worker(), cases.long)
+        for case in (*others, cases.hnsw, cases.long)
     ]
     direct = Stage(name="direct writes", documents=1000, documents_per_s=2 * rate)
     report = Report(
