@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
+from typing import cast
 
 import msgspec
 
@@ -46,15 +47,20 @@ def texts(values: Sequence[str | None]) -> str:
     """Write an array of texts, some of which may be missing."""
     if values.count(None) == len(values):  # as titles and metadata often are
         return "{" + ",".join(["NULL"] * len(values)) + "}"
-    present = [value for value in values if value is not None]
-    joined = '","'.join(present)
-    if len(present) == len(values) and "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
-        return '{"' + joined + '"}'
+    if None not in values:
+        joined = '","'.join(cast("Sequence[str]", values))
+        if "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
+            return '{"' + joined + '"}'
     return "{" + ",".join(["NULL" if value is None else f'"{_escaped(value)}"' for value in values]) + "}"
 
 
 def digests(values: Sequence[bytes | None]) -> str:
     """Write an array of bytea, some of which may be missing."""
+    if None not in values:
+        present = cast("Sequence[bytes]", values)
+        sizes = set(map(len, present))
+        if len(sizes) == 1 and 0 not in sizes:  # they can be written at once, and set apart afterwards
+            return "{\\\\x" + b"".join(present).hex(",", sizes.pop()).replace(",", ",\\\\x") + "}"
     return "{" + ",".join(["NULL" if value is None else "\\\\x" + value.hex() for value in values]) + "}"
 
 

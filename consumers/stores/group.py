@@ -27,7 +27,7 @@ from schemas.settings import StoreSettings
 _DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, ChangeKind.DELETE: Outcome.DELETED}
 _SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
 _TOUCH = -1
-_of_change = attrgetter("title", "metadata")
+_of_change = attrgetter("kind", "chunks", "title", "metadata")
 _key_of = attrgetter("tenant", "id")
 
 
@@ -79,15 +79,20 @@ class GroupWrite:
 
     async def _write_documents(self, indices: Sequence[int], *, blocks_others: bool) -> None:
         changes = [self._changes[index] for index in indices]
-        titles, metadata = zip(*map(_of_change, changes), strict=True)
+        kinds, contents, titles, metadata = zip(*map(_of_change, changes), strict=True)
         put, touch = ChangeKind.PUT, ChangeKind.TOUCH
         rows = await self._connection.fetch(
             self._queries["write_documents"],
             *places(changes),
-            numbers([_TOUCH if change.kind is touch else len(change.chunks) for change in changes]),
+            numbers([_TOUCH if kind is touch else len(chunks) for kind, chunks in zip(kinds, contents, strict=True)]),
             texts(titles),
             texts(metadata),
-            numbers([change.kind is put and None not in map(vector_of, change.chunks) for change in changes]),
+            numbers(
+                [
+                    kind is put and None not in map(vector_of, chunks)
+                    for kind, chunks in zip(kinds, contents, strict=True)
+                ]
+            ),
             self._force_before,
         )
         if self._are_all_new(indices, changes, rows):

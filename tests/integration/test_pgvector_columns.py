@@ -19,7 +19,7 @@ ASK = "SELECT $1::text::text[], $2::text::bigint[], $3::text::bytea[], $4::text:
         st.tuples(
             st.lists(TEXTS) | st.lists(TEXTS | st.none()),
             st.lists(INT64 | st.none()),
-            st.lists(st.binary() | st.none()),
+            st.lists(st.binary() | st.none()) | st.lists(st.binary(min_size=3, max_size=3)),
             st.lists(st.booleans()),
         ),
         min_size=20,
