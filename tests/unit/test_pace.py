@@ -17,6 +17,14 @@ def send(pace: Pace, now: float, seconds: float, per_second: float = 100.0) -> f
     return now
 
 
+def refuse(pace: Pace, now: float, times: int) -> float:
+    """Refuse a call a second; return the end."""
+    for _ in range(times):
+        pace.refused(now, now, 1.0)
+        now += 1.0
+    return now
+
+
 def learnt(per_second: float = 10.0) -> tuple[Pace, float]:
     """Return a pace that was refused twice, so that its ceiling is settled, and the time."""
     pace = Pace(0.0)
@@ -93,9 +101,7 @@ def test_what_a_storm_took_off_is_given_back_at_its_end() -> None:
     pace, now = learnt()
     now = send(pace, now, 30.0)
     rate = pace.rate
-    for _ in range(10):
-        pace.refused(now, now, 1.0)
-        now += 1.0
+    now = refuse(pace, now, 10)
     assert pace.rate < rate * 0.9
     pace.accepted(now, now)
     assert pace.rate == pytest.approx(rate, rel=0.01)
@@ -104,9 +110,7 @@ def test_what_a_storm_took_off_is_given_back_at_its_end() -> None:
 def test_a_storm_teaches_nothing_to_who_was_never_refused_before() -> None:
     pace = Pace(0.0)
     now = send(pace, 0.0, 30.0)
-    for _ in range(10):
-        pace.refused(now, now, 1.0)
-        now += 1.0
+    now = refuse(pace, now, 10)
     pace.accepted(now, now)
     assert pace.rate == inf
 
@@ -145,9 +149,7 @@ def test_an_outage_after_two_refusals_is_no_quota_of_the_few_calls_before_it() -
 def test_a_few_calls_are_no_quota() -> None:
     pace = Pace(0.0)
     now = send(pace, 0.0, 0.05, per_second=100.0)
-    for _ in range(50):
-        pace.refused(now, now, 1.0)
-        now += 1.0
+    now = refuse(pace, now, 50)
     pace.accepted(now, now)
     assert pace.rate == inf
 
@@ -174,9 +176,7 @@ def test_who_has_little_to_send_has_no_small_quota() -> None:
             now += 9.0
             pace.take(now)
             pace.accepted(now, now)
-        for _ in range(4):
-            pace.refused(now, now, 1.0)
-            now += 1.0
+        now = refuse(pace, now, 4)
         pace.accepted(now, now)
     assert pace.rate > 0.25
 
