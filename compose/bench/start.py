@@ -31,10 +31,13 @@ async def help_seconds(repeat: int) -> float:
     return round(median(took[1:]), 3)
 
 
-async def first_commit_seconds(bench: Bench, case: Case, times: int) -> float:
-    """Return the median time from the start of `headrace run` to its first commit; a few documents are waiting."""
+async def first_commit_seconds(bench: Bench, case: Case, repeat: int) -> float:
+    """Return how long `headrace run` takes from its start to its first commit, with a few documents waiting.
+
+    The median of *repeat* runs.
+    """
     case = Case(documents=min(FEW, case.documents), dimensions=case.dimensions)
-    return median([await _first_commit_seconds(bench, case) for _ in range(times)])
+    return round(median([await _first_commit_seconds(bench, case) for _ in range(repeat)]), 2)
 
 
 async def _first_commit_seconds(bench: Bench, case: Case) -> float:
@@ -54,6 +57,6 @@ async def _first_commit_seconds(bench: Bench, case: Case) -> float:
                     if child.returncode is not None or time.monotonic() - began > READY_WITHIN_S:
                         raise MeasurementFailed(f"headrace run committed nothing within {READY_WITHIN_S:.0f} s")
                     await asyncio.sleep(LOOK_EVERY_S)
-                return round(time.monotonic() - began, 2)
+                return time.monotonic() - began
             finally:
                 child.kill()

@@ -45,9 +45,10 @@ def numbers(values: Sequence[int | None]) -> str:
 
 def texts(values: Sequence[str | None]) -> str:
     """Write an array of texts, some of which may be missing."""
-    if values.count(None) == len(values):  # as titles and metadata often are
-        return "{" + ",".join(["NULL"] * len(values)) + "}"
-    if None not in values:
+    missing = values.count(None)
+    if missing == len(values):  # as titles and metadata often are
+        return "{" + ",".join(["NULL"] * missing) + "}"
+    if not missing:
         joined = '","'.join(cast("Sequence[str]", values))
         if "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
             return '{"' + joined + '"}'

@@ -15,8 +15,6 @@ from datetime import datetime
 from itertools import repeat
 from operator import attrgetter
 
-import asyncpg
-
 from consumers.core import fence
 from consumers.stores.chunks import ChunkWrite, vector_of
 from consumers.stores.columns import numbers, places, standings_of, texts
@@ -27,7 +25,7 @@ from schemas.settings import StoreSettings
 _DONE = {ChangeKind.PUT: Outcome.STORED, ChangeKind.TOUCH: Outcome.UNCHANGED, ChangeKind.DELETE: Outcome.DELETED}
 _SAME_AGAIN = _DONE | {ChangeKind.PUT: Outcome.UNCHANGED}
 _TOUCH = -1
-_of_change = attrgetter("kind", "chunks", "title", "metadata")
+_of_change = attrgetter("title", "metadata")
 _key_of = attrgetter("tenant", "id")
 
 
@@ -79,44 +77,38 @@ class GroupWrite:
 
     async def _write_documents(self, indices: Sequence[int], *, blocks_others: bool) -> None:
         changes = [self._changes[index] for index in indices]
-        kinds, contents, titles, metadata = zip(*map(_of_change, changes), strict=True)
+        titles, metadata = zip(*map(_of_change, changes), strict=True)
         put, touch = ChangeKind.PUT, ChangeKind.TOUCH
         rows = await self._connection.fetch(
             self._queries["write_documents"],
             *places(changes),
-            numbers([_TOUCH if kind is touch else len(chunks) for kind, chunks in zip(kinds, contents, strict=True)]),
+            numbers([_TOUCH if change.kind is touch else len(change.chunks) for change in changes]),
             texts(titles),
             texts(metadata),
-            numbers(
-                [
-                    kind is put and None not in map(vector_of, chunks)
-                    for kind, chunks in zip(kinds, contents, strict=True)
-                ]
-            ),
+            numbers([change.kind is put and None not in map(vector_of, change.chunks) for change in changes]),
             self._force_before,
         )
-        if self._are_all_new(indices, changes, rows):
-            return
         passed: dict[DocumentKey, tuple[int, datetime | None]] = {}
+        are_new = not self._winners
         for tenant, revision, since, ids in rows:
             passed |= dict.fromkeys(zip(repeat(tenant), ids), (revision, since))
-        if stopped := self._accept(indices, passed):
+            are_new = are_new and revision == 1 and since is not None
+        if are_new and len(passed) == len(changes):
+            self._accept_new(indices, changes, passed)
+        elif stopped := self._accept(indices, passed):
             await self._explain(stopped, blocks_others=blocks_others)
 
-    def _are_all_new(self, indices: Sequence[int], changes: Sequence[Change], rows: Sequence[asyncpg.Record]) -> bool:
-        """Note the changes if all of them have made rows whose time is known, so that they bring all their vectors."""
-        keys: dict[DocumentKey, datetime] = {}
-        for tenant, revision, since, ids in rows:
-            if revision != 1 or since is None:
-                return False
-            keys |= dict.fromkeys(zip(repeat(tenant), ids), since)
-        if self._winners or len(keys) != len(changes):
-            return False
-        self._new = keys
+    def _accept_new(
+        self,
+        indices: Sequence[int],
+        changes: Sequence[Change],
+        passed: Mapping[DocumentKey, tuple[int, datetime | None]],
+    ) -> None:
+        """Note, as ``_accept`` would, changes that all made rows with a time, and so bring all their vectors."""
         self._winners = dict(zip(map(_key_of, changes), indices, strict=True))
         self._contents = dict(self._winners)
+        self._new = {key: since for key, (_, since) in passed.items() if since is not None}
         self._outcomes |= dict.fromkeys(indices, Outcome.STORED)
-        return True
 
     def _accept(self, indices: Sequence[int], passed: Mapping[DocumentKey, tuple[int, datetime | None]]) -> list[int]:
         """Note the changes that *passed* the fence, with revision and time of their rows; return the others."""
