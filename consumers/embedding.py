@@ -15,6 +15,7 @@ from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
 from consumers.core.deadlines import cause
 from consumers.core.flight import Cause, Flight, is_huge
+from consumers.core.footprint import Footprint
 from consumers.core.learned import LearnedLimits
 from consumers.core.shared import Shared
 from consumers.providers.lane import Lane
@@ -23,7 +24,7 @@ from consumers.providers.protocol import Provider, Reply
 from schemas.documents import Document
 from schemas.errors import ConfigurationError, InputRejected, MalformedReply, ProviderError
 from schemas.events import CallFailed, CallFinished, TextsReused
-from schemas.index import ChunkRow, DocumentKey
+from schemas.index import DocumentKey
 from schemas.settings import ProviderSettings
 from schemas.status import State
 
@@ -60,7 +61,7 @@ class Embedding:
         provider: Provider,
         chunker: Chunker,
         settings: ProviderSettings,
-        dimensions: int,
+        footprint: Footprint,
         shared: Shared,
         *,
         index: Index,
@@ -69,7 +70,7 @@ class Embedding:
         """Wire the stage."""
         self.lane = Lane(provider, settings, shared.spending)
         self._chunker = chunker
-        self._dimensions = dimensions
+        self._footprint = footprint
         self._budget = shared.budget
         self._conditions = shared.conditions
         self._observe = shared.observe
@@ -151,23 +152,16 @@ class Embedding:
             else:
                 chunks = cut(document.text, document.content_type, flight.digest)
             known = stored.get((document.tenant, document.id), NOTHING) if stored else NOTHING
-            if is_huge(chunks):
+            if is_huge(len(chunks)):
                 known |= await self._index.staged({chunk.hash for chunk in chunks} - known)
                 now = time.monotonic()
             if not flight.tracker.live:
                 continue  # given up while its text was cut
-            if len(chunks) > 1:  # one vector is counted since the poll
-                self._grow(flight, self._growth(flight, chunks))
+            if len(chunks) > 1:  # one is counted since the poll
+                self._grow(flight, self._footprint.of(flight, document, len(chunks)) - flight.weight)
             flight.fan_out(chunks)
             self._gather(flight, known, gathered[document.tenant], now)
         self._hand_over(gathered)
-
-    def _growth(self, flight: Flight, chunks: Sequence[ChunkRow]) -> int:
-        """Say how much more a document will hold; intake has counted its message and one vector."""
-        if not is_huge(chunks):
-            return 4 * self._dimensions * (len(chunks) - max(1, len(flight.chunks)))
-        # Its vectors do not stay, but there is its text once more.
-        return 0 if flight.chunks else flight.message.size
 
     def _grow(self, flight: Flight, size: int) -> None:
         flight.weight += size

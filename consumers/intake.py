@@ -3,13 +3,16 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
 from consumers.core.backoff import backoff
 from consumers.core.decoding import decode
 from consumers.core.flight import Cause, Flight
+from consumers.core.footprint import Footprint
 from consumers.core.shared import Shared
 from consumers.kafka.source import Delivery, Source
+from schemas.documents import Document
 from schemas.errors import BrokerError, ConfigurationError, IndexMismatch, InvalidDocument, StoreError
 from schemas.events import OddInput, Polled
 from schemas.status import State
@@ -17,6 +20,10 @@ from schemas.status import State
 PATIENCE_S = 0.5
 """A hold that ends this soon does not pause the consumer: a pause throws away what was fetched."""
 LOOK_S = 0.01
+LARGE = 1024 * 1024
+"""Bytes that documents take on average, above which no hold is waited for: what is fetched meanwhile is as large."""
+
+_weight = attrgetter("weight")
 
 
 class Intake:
@@ -30,7 +37,7 @@ class Intake:
         source: Source,
         shared: Shared,
         max_document_bytes: int,
-        vector_bytes: int,
+        footprint: Footprint,
         *,
         accept: Callable[[Sequence[Flight]], None],
         condemn: Callable[[Flight, Cause], None],
@@ -38,7 +45,6 @@ class Intake:
     ) -> None:
         """Wire the stage: *accept* takes what can be stored, *condemn* what can not.
 
-        *vector_bytes* is counted for each message beside its own size.
         *decoded* is told of a partition how many messages were documents, before each that was none.
         """
         self.held = False
@@ -47,7 +53,7 @@ class Intake:
         self._conditions = shared.conditions
         self._observe = shared.observe
         self._max_document_bytes = max_document_bytes
-        self._vector_bytes = vector_bytes
+        self._footprint = footprint
         self._accept = accept
         self._condemn = condemn
         self._decoded = decoded
@@ -79,7 +85,7 @@ class Intake:
         began = time.monotonic()
         size = sum([delivery.size for delivery in deliveries])
         count = sum([len(delivery.messages) for delivery in deliveries])
-        self._budget.take(size + count * self._vector_bytes, count)
+        self._budget.take(size + count * self._footprint.vector_bytes, count)
         accepted: list[Flight] = []
         for delivery in deliveries:
             accepted += self._read(delivery, began)
@@ -90,6 +96,7 @@ class Intake:
     def _read(self, delivery: Delivery, now: float) -> list[Flight]:
         """Return what can be stored, and condemn what can not."""
         tracker, now_ms = delivery.tracker, int(time.time() * 1000)
+        vector_bytes = self._footprint.vector_bytes
         read: list[Flight] = []
         told = 0
         for message in delivery.messages:
@@ -99,17 +106,27 @@ class Intake:
                 self._decoded(tracker.partition, len(read) - told)
                 told = len(read)
                 cause = Cause("decode", error.code, str(error))
-                self._condemn(Flight(tracker, message, None, now, self._vector_bytes), cause)
+                self._condemn(Flight(tracker, message, None, now, vector_bytes), cause)
                 continue
             for oddity in decoded.oddities:
                 self._observe(OddInput(oddity))
-            read.append(Flight(tracker, message, decoded, now, self._vector_bytes))
+            read.append(Flight(tracker, message, decoded, now, vector_bytes))
         self._decoded(tracker.partition, len(read) - told)
+        if max(map(_weight, read), default=0) > self._footprint.short:
+            self._grow(read)
         return read
+
+    def _grow(self, flights: Iterable[Flight]) -> None:
+        """Count what long documents will hold."""
+        for flight in flights:
+            if flight.weight > self._footprint.short and isinstance(flight.subject, Document):
+                more = self._footprint.expected(flight, flight.subject) - flight.weight
+                flight.weight += more
+                self._budget.grow(more)
 
     async def _wait_for_room(self) -> None:
         """Hold back for a moment without a pause, then pause; resume as soon as there is room."""
-        patience = PATIENCE_S
+        patience = PATIENCE_S if self._budget.each < LARGE else 0.0
         while self._is_held() and patience > 0 and not self._paused:
             await asyncio.sleep(LOOK_S)
             patience -= LOOK_S

@@ -11,6 +11,7 @@ from consumers.core.budget import InFlightBudget
 from consumers.core.chunking import Chunker
 from consumers.core.conditions import Conditions
 from consumers.core.flight import Cause, Flight
+from consumers.core.footprint import Footprint
 from consumers.core.shared import Shared
 from consumers.core.spending import daily_budget, daily_limits
 from consumers.core.standing_orders import ORDERS_EVERY_S, StandingOrders
@@ -70,6 +71,7 @@ class Pipeline:
         """Wire the stages; *letter* writes the dead letter of a flight."""
         budget = InFlightBudget(settings.worker.in_flight_bytes, settings.worker.in_flight_documents)
         self.shared = shared = Shared(budget, Conditions(), observe, daily_budget(settings.provider))
+        footprint = Footprint(parts.chunker, fingerprint.dimensions)
         self.source = source = parts.source
         self._store = parts.store
         self.draining = False
@@ -93,7 +95,7 @@ class Pipeline:
             parts.provider,
             parts.chunker,
             settings.provider,
-            fingerprint.dimensions,
+            footprint,
             shared,
             index=self.writing,
             condemn=self.settling.condemn,
@@ -102,7 +104,7 @@ class Pipeline:
             source,
             shared,
             settings.worker.max_document_bytes,
-            4 * fingerprint.dimensions,
+            footprint,
             accept=self.writing.arrive,
             condemn=self.settling.condemn,
             decoded=self.settling.decoded,

@@ -11,7 +11,7 @@ GO_ON = 7 / 8
 class InFlightBudget:
     """What a worker holds in memory between poll and resolution."""
 
-    __slots__ = ("_full", "documents", "max_documents", "max_size", "size")
+    __slots__ = ("_full", "each", "documents", "max_documents", "max_size", "size")
 
     def __init__(self, max_size: int, max_documents: int) -> None:
         """Bound the bytes and the number of documents."""
@@ -19,6 +19,8 @@ class InFlightBudget:
         self.max_documents = max_documents
         self.size = 0
         self.documents = 0
+        self.each = max_size
+        """What a document takes, on average of those in flight; of the first one nothing is known."""
         self._full = False
 
     def __repr__(self) -> str:
@@ -27,11 +29,13 @@ class InFlightBudget:
     def take(self, size: int, documents: int = 1) -> None:
         """Count documents of *size* bytes together."""
         self.documents += documents
-        self.size += size
+        self.grow(size)
 
     def grow(self, size: int) -> None:
         """Count *size* more bytes for a document that is in flight already."""
         self.size += size
+        if self.documents:
+            self.each = max(1, self.size // self.documents)
 
     def release(self, size: int, documents: int = 1) -> None:
         """Documents have left that were counted with *size* bytes in all."""
@@ -45,8 +49,8 @@ class InFlightBudget:
 
     @property
     def room(self) -> int:
-        """How many more documents may be polled at once; at least 1, so that one is always admitted."""
-        return max(1, self.max_documents - self.documents)
+        """How many more documents may be polled at once, if they are like those in flight; at least 1."""
+        return max(1, min((self.max_size - self.size) // self.each, self.max_documents - self.documents))
 
     @property
     def room_bytes(self) -> int:
@@ -58,5 +62,6 @@ class InFlightBudget:
         if self._full:
             self._full = self.size > GO_ON * self.max_size or self.documents > GO_ON * self.max_documents
         else:
-            self._full = self.size >= self.max_size or self.documents >= self.max_documents
+            full = self.size + self.each > self.max_size or self.documents >= self.max_documents
+            self._full = full and self.documents > 0
         return self._full

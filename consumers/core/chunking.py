@@ -39,32 +39,37 @@ def is_known(content_type: str | None) -> bool:
 
 
 class Chunker:
-    """Cut texts by one set of settings."""
+    """Cut texts by one set of settings. A text of at most ``whole`` characters is never cut."""
 
     def __init__(self, settings: ChunkingSettings) -> None:
         """Prepare both splitters. Raises ValueError where the tokenizer's file or the overlap is not usable."""
         self._kind = settings.kind
+        self._usual = settings.max_tokens * CHARACTERS_PER_TOKEN
         if settings.tokenizer is None:
-            size, overlap = settings.max_tokens * CHARACTERS_PER_TOKEN, settings.overlap * CHARACTERS_PER_TOKEN
-            self._whole = size
+            size, overlap = self._usual, settings.overlap * CHARACTERS_PER_TOKEN
+            self.whole = size
             self._text = TextSplitter(size, overlap)
             self._markdown = MarkdownSplitter(size, overlap)
         else:
             path, size, overlap = settings.tokenizer, settings.max_tokens, settings.overlap
             # A token is at least one byte and a character at most four, so that many characters always fit.
-            self._whole = size // 4
+            self.whole = size // 4
             try:
                 self._text = TextSplitter.from_huggingface_tokenizer_file(path, size, overlap)
                 self._markdown = MarkdownSplitter.from_huggingface_tokenizer_file(path, size, overlap)
             except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
                 raise ValueError(f"chunking.tokenizer = {path!r}: {error}") from None
 
+    def expected(self, characters: int) -> int:
+        """Say how many chunks a text of so many *characters* makes, at least and nearly."""
+        return 1 if characters <= self.whole else -(-characters // self._usual)
+
     def split(self, text: str, content_type: str | None) -> list[str]:
         """Return the pieces of *text*, at least one, none of them empty.
 
         *text* holds something but white space.
         """
-        if len(text) <= self._whole:
+        if len(text) <= self.whole:
             return [text.strip()]
         markdown = self._kind == "markdown" or (
             self._kind == "auto" and content_type is not None and media_type(content_type) in MARKDOWN_TYPES
@@ -75,7 +80,7 @@ class Chunker:
 
     def chunks(self, text: str, content_type: str | None, digest: bytes | None = None) -> tuple[ChunkRow, ...]:
         """Return the chunks of *text*, without vectors; *digest* is the text's, where it is known already."""
-        if len(text) <= self._whole and digest is not None:
+        if len(text) <= self.whole and digest is not None:
             piece = text.strip()
             return (chunk_row(piece, digest if len(piece) == len(text) else None),)
         return tuple([chunk_row(piece) for piece in self.split(text, content_type)])

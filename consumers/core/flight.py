@@ -1,7 +1,6 @@
 """What is known of a message between its poll and its resolution?"""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -75,7 +74,8 @@ class Flight:
     ) -> None:
         """Begin with what was polled; *decoded* is None for a message that is to be dead-lettered.
 
-        *vector_bytes* are counted beside the message's own size: what is polled is seldom less than one chunk.
+        *vector_bytes* are counted beside the message's own size: what is polled is seldom less than one chunk. What
+        more a long document holds, a Footprint says.
         """
         self.tracker = tracker
         self.message = message
@@ -176,9 +176,9 @@ class Flight:
         return Change(ChangeKind.DELETE, subject.tenant, subject.id, subject.version, known.origin, known.fence_ts)
 
 
-def is_huge(chunks: Sequence[ChunkRow]) -> bool:
-    """Say whether a document of these chunks is huge."""
-    return len(chunks) > HUGE
+def is_huge(chunks: int) -> bool:
+    """Say whether a document of so many *chunks* is huge."""
+    return chunks > HUGE
 
 
 def content_hash(fingerprint: bytes, title: str | None, digest: bytes) -> bytes:

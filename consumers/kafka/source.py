@@ -32,6 +32,7 @@ from consumers.core.membership import Membership
 from consumers.core.positions import Because, Start, commit_metadata
 from consumers.core.tracking import PartitionTracker
 from consumers.kafka.commits import Commits, Ledger, fence
+from consumers.kafka.fetched import let_go
 from consumers.kafka.starting import committed_offsets, find_starts
 from producers.connection import client_options
 from producers.errors import FOREIGN, broker_errors, translated
@@ -41,6 +42,8 @@ from schemas.messages import Message, TimestampType
 from schemas.settings import Settings
 
 POLL_MS = 250
+PAUSED_S = 0.25
+"""Between two polls in a pause; what comes of a fetch that was under way is let go."""
 MAX_RECORDS = 1000
 MAX_SINGLY_BYTES = 64 * 1024 * 1024
 ONE_BY_ONE_MS = 300
@@ -133,12 +136,16 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         Raises BrokerUnavailable, BrokerMisconfigured or an error of the store that keeps our positions; the next poll
         goes on where this one would have.
         """
+        if self._paused:
+            await asyncio.sleep(PAUSED_S)
+            let_go(self._consumer)
         if self._commits is not None and self._commits.in_doubt:
             await self._begin_again()
         if self._due is not None:
             await self._begin(self._due)
         try:
-            got = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=min(max_records, MAX_RECORDS))
+            timeout_ms = 0 if self._paused else POLL_MS
+            got = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=min(max_records, MAX_RECORDS))
         except Exception as error:  # noqa: BLE001 - aiokafka raises what a broken record makes its parser raise
             return await self._recover(error, max_records, max_bytes)
         deliveries = self._deliver(got) if self._due is None else []

@@ -1,6 +1,8 @@
 """The client in memory does to ``Source`` what aiokafka does on a real broker."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, NoOffsetForPar
 from aiokafka.structs import OffsetAndMetadata
 
 from compose.embedded.endpoints import Endpoints
+from consumers.kafka.fetched import let_go
 from consumers.kafka.memory import MemoryBroker
 from consumers.kafka.memory_client import MemoryAdmin, MemoryConsumer
 from schemas.messages import TimestampType
@@ -178,6 +181,28 @@ async def test_a_paused_partition_gives_nothing_until_it_is_resumed(kafka: Kafka
         assert await consumer.getmany(timeout_ms=500) == {}
     consumer.resume(kafka.place(0))
     assert await read(consumer, count=1) == [(0, 0)]
+
+
+async def test_what_was_fetched_of_a_paused_partition_is_freed_and_comes_again(kafka: Kafka) -> None:
+    await kafka.write(0, 3)
+    consumer = await kafka.alone()
+    consumer.seek(kafka.place(0), 0)
+    consumer.seek(kafka.place(1), 0)
+    async with asyncio.timeout(WITHIN_S):
+        while not await consumer.getmany(timeout_ms=200, max_records=1):
+            pass
+    lying = [weakref.ref(fetched._partition_records) for fetched in consumer._fetcher._records.values()]
+    assert len(lying) == (0 if isinstance(consumer, MemoryConsumer) else 1)
+    gc.disable()
+    try:
+        consumer.pause(kafka.place(0), kafka.place(1))
+        let_go(consumer)
+        assert await consumer.getmany(timeout_ms=0) == {}
+        assert [one() for one in lying] == [None] * len(lying)
+    finally:
+        gc.enable()
+    consumer.resume(kafka.place(0), kafka.place(1))
+    assert await read(consumer, count=2) == [(0, 1), (0, 2)]
 
 
 async def test_no_more_records_than_asked_for_are_given(kafka: Kafka) -> None:

@@ -205,7 +205,7 @@ def _settings(chance: random.Random, *, flood: bool) -> Settings:
         chunking=ChunkingSettings(max_tokens=CHUNK_TOKENS),
         worker=WorkerSettings(
             in_flight_documents=chance.choice((1, 4, 12, 20_000)),
-            in_flight_bytes=chance.choice((300, 2_000, 64 * 1024 * 1024)),
+            in_flight_bytes=chance.choice((1_000, 8_000, 64 * 1024 * 1024)),
             max_document_bytes=MAX_DOCUMENT_BYTES,
         ),
         # Most seeds are to see their dead letters written at once.

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
 
+from consumers.core.footprint import CHUNK_BYTES
 from consumers.kafka.memory import MemoryBroker
 from consumers.providers.memory import MemoryProvider
 from consumers.stores.memory import MemoryStore
@@ -33,7 +34,17 @@ from schemas.index import Fingerprint
 from schemas.messages import TimestampType
 from schemas.orders import YES, pause_of, resume_of
 from tests.simulation.loop import EPOCH_S, PROCESS, START_S, Process, SimulatedLoop
-from tests.simulation.plan import BROKEN, DIMENSIONS, FETCH_RECORDS, KILLER, POISON, SESSION_S, Plan, Write
+from tests.simulation.plan import (
+    BROKEN,
+    CHUNK_TOKENS,
+    DIMENSIONS,
+    FETCH_RECORDS,
+    KILLER,
+    POISON,
+    SESSION_S,
+    Plan,
+    Write,
+)
 from tests.simulation.truth import Truth
 
 LARGEST_CALL = 6
@@ -69,8 +80,8 @@ class World:
         script.fetch_records = FETCH_RECORDS
         sizes = [len(write.value or b"") for write in plan.writes]
         fetched = plan.partitions * FETCH_RECORDS
-        self.fetch = (fetched, fetched * 2 * max(sizes, default=0))
-        """Documents, and bytes with their vectors, that one fetch of each partition may bring."""
+        self.fetch = (fetched, fetched * _most_held(max(sizes, default=0)))
+        """Documents, and the bytes that they hold, that one fetch of each partition may bring."""
         self.met: Counter[str] = Counter()
         self._hash = hashlib.blake2b(digest_size=16)
         self._loud = loud
@@ -280,3 +291,9 @@ class World:
         if self._fails("dead letters after"):
             self.say("dead letter fails after", letter.message.place)
             raise BrokerUnavailable("no acknowledgement")
+
+
+def _most_held(size: int) -> int:
+    """Return the most that a message of so many bytes can hold: itself, its text twice in wide characters, its chunks."""
+    chunks = 1 + size // CHUNK_TOKENS
+    return size + 2 * (4 * size + 100) + chunks * (CHUNK_BYTES + 4 * DIMENSIONS)

@@ -3,14 +3,16 @@
 from consumers.core.budget import InFlightBudget
 
 
-def test_intake_stops_at_the_budget_and_goes_on_below_seven_eighths_of_it() -> None:
-    budget = InFlightBudget(80, 10)
-    for _ in range(9):
-        budget.take(9)
+def test_intake_stops_before_the_budget_is_passed_and_goes_on_below_seven_eighths_of_it() -> None:
+    budget = InFlightBudget(80, 100)
+    for _ in range(19):
+        assert not budget.is_full()
+        budget.take(4)
+    budget.take(3)
     assert budget.is_full()
-    budget.release(9)
+    budget.release(8, 2)
     assert budget.is_full()
-    budget.release(9)
+    budget.release(4)
     assert not budget.is_full()
 
 
@@ -37,6 +39,17 @@ def test_chunks_count_when_a_document_turns_out_to_have_them() -> None:
     assert budget.is_full()
     budget.release(100)
     assert (budget.size, budget.documents) == (0, 0)
+
+
+def test_the_first_poll_brings_one_and_others_what_fits_if_it_is_like_what_is_in_flight() -> None:
+    budget = InFlightBudget(1000, 100)
+    assert budget.room == 1
+    budget.take(40, 4)
+    assert budget.room == 96
+    budget.grow(360)
+    assert (budget.each, budget.room) == (100, 6)
+    budget.release(400, 4)
+    assert budget.room == 10
 
 
 def test_a_poll_may_always_bring_one() -> None:
