@@ -57,7 +57,7 @@ make performance                                     this page, about a quarter 
 make bench                                           first load against the bare loop, a minute or two
 headrace bench --workload unchanged --workload updates
 headrace bench --rate 100 --documents 2000 --latency-ms 20
-headrace bench --sizes large --documents 8
+headrace bench --sizes huge --documents 20
 headrace bench --profile                             where CPU time goes, with stacks for speedscope or a flame graph
 headrace bench --bootstrap-servers HOST:9092 --dsn postgresql://... --base-url https://.../v1
 ```

@@ -50,6 +50,11 @@ class Cases:
         self.changed = _like(load, workload=Workload.CHANGED)
         self.updates = _like(load, workload=Workload.UPDATES)
         self.large = _like(load, documents=max(1, documents // 2500), sizes="large")
+        self.of_sizes = [
+            _like(load, documents=5 * documents, sizes="small"),
+            _like(load, documents=max(1, documents // 4), sizes="mixed"),
+            _like(load, documents=max(1, documents // 1000), sizes="huge"),
+        ]
         self.arriving = _like(load, documents=max(10, documents // 10), rate=100.0, latency_ms=20)
         self.quiet = _like(load, workload=Workload.QUIET, latency_ms=20)
         narrow = _like(load, dimensions=min(dimensions, FEW_DIMENSIONS))
@@ -85,7 +90,7 @@ async def measure_page(documents: int, dimensions: int, repeat: int, samples: Pa
         for _ in times():
             direct.append(await here.direct_writes(cases.hnsw))
             runs.append(await here.program(WORKER, cases.hnsw))
-        runs.append(await here.program(WORKER, cases.long))
+        runs += [await here.program(WORKER, case) for case in (cases.long, *cases.of_sizes)]
         profile = await here.profile(cases.load, samples)
     told = report(here.site, plan, stages, runs, profile)
     typical = sorted(direct, key=lambda stage: stage.documents_per_s)[len(direct) // 2]
@@ -133,7 +138,10 @@ class Found:
             ),
             _at_least("bytes/s of 5 MB documents, of small ones'", 0.8, ratio(large.mb_per_s, load.mb_per_s)),
             *self._latencies(),
-            _at_most(f"peak memory of a worker ({_short(peak.case)})", 250.0, peak.peak_mb, " MB"),
+            *(
+                _at_most(f"peak memory, {_short(case)}", 250.0, worker[case].peak_mb, " MB") for case in cases.of_sizes
+            ),
+            _at_most(f"peak memory, the most of all cases ({_short(peak.case)})", 250.0, peak.peak_mb, " MB"),
             _at_most(
                 f"growth of memory from {long.case.documents // 5:,} to {long.case.documents:,} documents "
                 f"({dimensions} dimensions)",
@@ -181,4 +189,4 @@ def _at_most(what: str, wanted: float, reached: float, unit: str = "") -> Aim:
 
 
 def _short(case: Case) -> str:
-    return f"{case.sizes} documents" if case.sizes != "fixed" else case.workload
+    return f"{case.documents:,} {case.sizes} documents" if case.sizes != "fixed" else case.workload

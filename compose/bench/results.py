@@ -25,13 +25,13 @@ class Workload(StrEnum):
     """A load of one tenant, and behind it one document of another."""
 
 
-Sizes = Literal["fixed", "small", "mixed", "large"]
-"""``small`` is around 900 characters, ``mixed`` mostly that and some of 20,000 and 500,000, ``large`` is 5 MB each."""
+Sizes = Literal["fixed", "small", "mixed", "large", "huge"]
+"""``small`` is around 900 characters, ``mixed`` mostly that and some of 20,000 and 500,000, the others ``LENGTHS``."""
 
 VectorType = Literal["vector", "halfvec"]
 
 CHANGED_ONE_IN = 20
-LARGE = 5_000_000
+LENGTHS = {"large": 5_000_000, "huge": 10_000_000}
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_cut(self) -> bool:
         """Whether documents are cut into several chunks."""
-        return self.sizes in ("mixed", "large")
+        return self.sizes == "mixed" or self.sizes in LENGTHS
 
     @property
     def embedded(self) -> int | None:

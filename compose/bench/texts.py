@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from compose.bench.results import CHANGED_ONE_IN, LARGE, Case, Workload
+from compose.bench.results import CHANGED_ONE_IN, LENGTHS, Case, Workload
 from schemas.documents import DEFAULT_TENANT, Document
 
 SENTENCES, WORDS, LONGEST_WORD = 2_000, 12, 9
@@ -52,8 +52,8 @@ def _length(case: Case, rng: random.Random) -> int:
         return case.characters
     if case.sizes == "small":
         return rng.randint(*SMALL)
-    if case.sizes == "large":
-        return LARGE
+    if case.sizes in LENGTHS:
+        return LENGTHS[case.sizes]
     weights, lengths = zip(*MIXED, strict=True)
     [length] = rng.choices(lengths, weights)
     return int(length)

@@ -34,7 +34,7 @@ T = TypeVar("T")
 Documents = Annotated[int, typer.Option(min=1, help="Documents in each topic.")]
 Dimensions = Annotated[int, typer.Option(min=1, max=16_000, help="Length of a vector.")]
 Characters = Annotated[int, typer.Option(min=20, max=ONE_CHUNK, help="Length of a text, which is one chunk.")]
-OfSizes = Annotated[Sizes, typer.Option("--sizes", help="Lengths of the texts; large: 5 MB each.")]
+OfSizes = Annotated[Sizes, typer.Option("--sizes", help="Lengths of the texts; large: 5 MB each, huge: 10 MB.")]
 OfType = Annotated[VectorType, typer.Option("--vector-type", help="Type of the column.")]
 Workloads = Annotated[
     list[Workload] | None,

@@ -11,7 +11,7 @@ GO_ON = 7 / 8
 class InFlightBudget:
     """What a worker holds in memory between poll and resolution."""
 
-    __slots__ = ("_full", "each", "documents", "max_documents", "max_size", "size")
+    __slots__ = ("_full", "documents", "each", "max_documents", "max_size", "size")
 
     def __init__(self, max_size: int, max_documents: int) -> None:
         """Bound the bytes and the number of documents."""

@@ -145,7 +145,7 @@ async def test_documents_that_arrive_at_a_rate_become_visible_soon(temporary: Pa
         (("--hnsw", "--dimensions", "2001"), "at most 2,000 dimensions"),
         (("--base-url", "http://127.0.0.1:1/v1", "--latency-ms", "5"), "leave out --base-url"),
         (("--write", "page.md", "--rate", "5"), "a set of its own"),
-        (("--sizes", "huge"), "--sizes"),
+        (("--sizes", "endless"), "--sizes"),
     ],
 )
 async def test_what_can_not_be_measured_is_refused_in_words(temporary: Path, words: tuple[str, ...], said: str) -> None:

@@ -294,6 +294,6 @@ class World:
 
 
 def _most_held(size: int) -> int:
-    """Return the most that a message of so many bytes can hold: itself, its text twice in wide characters, its chunks."""
+    """Return the most that a message can hold: itself, its text twice in the widest characters, and its chunks."""
     chunks = 1 + size // CHUNK_TOKENS
     return size + 2 * (4 * size + 100) + chunks * (CHUNK_BYTES + 4 * DIMENSIONS)

@@ -109,7 +109,7 @@ def test_a_profile_tells_the_time_of_a_document_by_step_and_by_function(tmp_path
 def test_each_aim_is_shown_beside_what_was_reached() -> None:
     page = made_up(rate=100.0)
     aims = {aim.what: aim for aim in page.aims}
-    assert len(aims) == len(page.aims) == 14
+    assert len(aims) == len(page.aims) == 17
     bare = aims["rate, provider 0 ms, of the bare loop's"]
     assert (bare.aim, bare.reached, bare.met) == ("at least 0.85", "1.00", True)
     assert not aims["all unchanged (offset reset), of the first load"].met
@@ -129,7 +129,7 @@ def made_up(rate: float) -> Page:
     others = [case for turn in cases.turns() for _, case in turn if case not in (cases.load, cases.waiting)]
     runs += [
         msgspec.structs.replace(run(WORKER, 0, rate), case=case, latency=latency)
-        for case in (*others, cases.hnsw, cases.long)
+        for case in (*others, cases.hnsw, cases.long, *cases.of_sizes)
     ]
     direct = Stage(name="direct writes", documents=1000, documents_per_s=2 * rate)
     report = Report(
