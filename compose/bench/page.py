@@ -138,9 +138,7 @@ class Found:
             ),
             _at_least("bytes/s of 5 MB documents, of small ones'", 0.8, ratio(large.mb_per_s, load.mb_per_s)),
             *self._latencies(),
-            *(
-                _at_most(f"peak memory, {_short(case)}", 250.0, worker[case].peak_mb, " MB") for case in cases.of_sizes
-            ),
+            *(_at_most(f"peak memory, {_short(case)}", 250.0, worker[case].peak_mb, " MB") for case in cases.of_sizes),
             _at_most(f"peak memory, the most of all cases ({_short(peak.case)})", 250.0, peak.peak_mb, " MB"),
             _at_most(
                 f"growth of memory from {long.case.documents // 5:,} to {long.case.documents:,} documents "
