@@ -11,10 +11,12 @@ from typing import Any
 def let_go(consumer: Any) -> None:  # noqa: ANN401 - aiokafka publishes no types
     """End the parsing of what was fetched of paused partitions, so that the next poll frees it.
 
-    Nothing is lost: the position stays behind what was handed out, and is fetched from again after the pause.
+    Nothing is lost: the position stays behind what was handed out, and is fetched from again after the pause. None of
+    this is public; a client that keeps it elsewhere is left alone.
     """
-    paused = consumer.paused()
-    for place, fetched in consumer._fetcher._records.items():  # noqa: SLF001 - not public
-        parsed = getattr(fetched, "_partition_records", None)  # an error has none
-        if place in paused and parsed is not None and parsed._records_iterator is not None:  # noqa: SLF001 - not public
-            parsed._records_iterator.close()  # noqa: SLF001 - not public
+    lying: dict[object, object] = getattr(getattr(consumer, "_fetcher", None), "_records", {})
+    paused = consumer.paused() if lying else ()
+    for place, fetched in lying.items():
+        parsing = getattr(getattr(fetched, "_partition_records", None), "_records_iterator", None)
+        if place in paused and parsing is not None:
+            parsing.close()

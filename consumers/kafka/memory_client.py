@@ -85,13 +85,6 @@ class _Coordinator:
         self.rejoin.set()
 
 
-@dataclass
-class _Fetcher:
-    """The part of aiokafka's fetcher that ``Source`` looks at: what was fetched and not handed out, here nothing."""
-
-    _records: dict[TopicPartition, object] = field(default_factory=dict)
-
-
 class MemoryConsumer:
     """A client of a MemoryBroker, with the methods of AIOKafkaConsumer that ``Source`` calls."""
 
@@ -108,7 +101,6 @@ class MemoryConsumer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = 0
         self._fetch_ends = 0.0
-        self._fetcher = _Fetcher()
 
     def __repr__(self) -> str:
         return f"<MemoryConsumer {self._coordinator.name or 'no member'} {sorted(self._assignment.states)}>"
@@ -188,10 +180,6 @@ class MemoryConsumer:
             state = self._state(place)
             self._note_missing(place, state)
             state.paused = True
-
-    def paused(self) -> set[TopicPartition]:
-        """Return the partitions that are paused."""
-        return {place for place, state in self._assignment.states.items() if state.paused}
 
     def resume(self, *places: TopicPartition) -> None:
         """Return from these partitions again."""

@@ -17,6 +17,7 @@ from consumers.core.conditions import Conditions
 from consumers.core.deadlines import Deadlines, cause
 from consumers.core.decoding import decode
 from consumers.core.flight import Cause, Fate, Flight
+from consumers.core.footprint import Footprint
 from consumers.core.shared import Shared
 from consumers.core.spending import DailyBudget
 from consumers.core.tracking import PartitionTracker
@@ -137,7 +138,13 @@ class Bench:
         shared = Shared(InFlightBudget(1_000_000, 100), Conditions(), lambda _: None, DailyBudget(None, None, None))
         chunker = Chunker(ChunkingSettings(max_tokens=10))
         self.embedding = Embedding(
-            self.provider, chunker, GIVES_UP, DIMENSIONS, shared, index=self.index, condemn=self.condemn
+            self.provider,
+            chunker,
+            GIVES_UP,
+            Footprint(chunker, DIMENSIONS),
+            shared,
+            index=self.index,
+            condemn=self.condemn,
         )
 
     def condemn(self, flight: Flight, why: Cause) -> None:
