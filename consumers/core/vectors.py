@@ -1,7 +1,7 @@
 """Which vector of a reply belongs to which text, and is it fit to be stored?
 
-The base64 strings are lifted out of the body, so that msgspec has little to read; pybase64 reads each where it stands,
-many bytes an instruction, and numpy looks at the whole batch at once and swaps its bytes once.
+The base64 strings are lifted out of the body, so that msgspec has little to read; pybase64 reads all of them at once
+where none is padded, many bytes an instruction, and numpy looks at the whole batch and swaps its bytes once.
 """
 
 import re
@@ -16,6 +16,9 @@ import pybase64
 from schemas.errors import MalformedReply, ProviderMisconfigured
 
 FLOAT_BYTES = 4
+
+Written = msgspec.Raw | memoryview
+"""A vector as it stands in the body; a base64 string that was lifted out of it without its quotes, as a memoryview."""
 
 
 class Unpacked(msgspec.Struct, frozen=True):
@@ -65,7 +68,6 @@ _embeddings = msgspec.json.Decoder(_Embeddings)
 _rows = msgspec.json.Decoder(list[msgspec.Raw])
 # Some servers write null where a number was not finite.
 _embedding = msgspec.json.Decoder(bytes | list[float | None])
-_QUOTE = ord('"')
 _BEGIN = re.compile(rb'"embedding"\s*:\s*"')
 _EMPTY = msgspec.Raw(b'""')
 _BETWEEN = 4096
@@ -85,11 +87,16 @@ def unpack(
     Raises MalformedReply where the body is no answer to *count* texts, ProviderMisconfigured for a wrong length.
     """
     try:
-        data, usage = _read(body, shape)
-        packed = [_little_endian(item.embedding) for item in _in_order(data, count)]
+        written, indices, usage = _read(body, shape)
+        written = _in_order(written, indices, count)
+        width = FLOAT_BYTES * dimensions if dimensions else 0
+        if width and (joined := _all_at_once(written, width)) is not None:
+            faults: dict[int, str] = {}
+            return Unpacked(_checked(joined, width, range(count), faults), faults, _tokens(usage))
+        packed = [_little_endian(embedding) for embedding in written]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedReply(f"the reply is no list of vectors: {error}") from error
-    width = FLOAT_BYTES * dimensions if dimensions else Counter(map(len, packed)).most_common(1)[0][0]
+    width = width or Counter(map(len, packed)).most_common(1)[0][0]
     faults = {i: _length_fault(len(vector), width) for i, vector in enumerate(packed) if len(vector) != width}
     if width % FLOAT_BYTES or not width:
         faults = {i: _length_fault(len(vector), width) for i, vector in enumerate(packed)}
@@ -97,27 +104,35 @@ def unpack(
         raise ProviderMisconfigured(
             f"every vector has the wrong length ({faults[0]}): provider.dimensions does not fit the model"
         )
-    return Unpacked(_checked(packed, width, faults), faults, _tokens(usage))
+    sound = [i for i in range(count) if i not in faults]
+    found: list[bytes | None] = [None] * count
+    if sound:
+        checked = _checked(b"".join([packed[i] for i in sound]), width, sound, faults)
+        for i, vector in zip(sound, checked, strict=True):
+            found[i] = vector
+    return Unpacked(found, faults, _tokens(usage))
 
 
-def _read(body: bytes, shape: Shape) -> tuple[Sequence[_Item], bytes | msgspec.Raw]:
-    """Return the items of a reply, and where in it the tokens are counted."""
+def _read(body: bytes, shape: Shape) -> tuple[Sequence[Written], list[int | None], bytes | msgspec.Raw]:
+    """Return the vectors of a reply, the indices they have, and where in it the tokens are counted."""
     match shape:
         case Shape.DATA:
-            reply = _lifted(body) or _body.decode(body)
-            return reply.data, reply.usage
+            if (lifted := _lifted(body)) is not None:
+                return lifted
+            reply = _body.decode(body)
+            return [item.embedding for item in reply.data], [item.index for item in reply.data], reply.usage
         case Shape.EMBEDDINGS:
-            return [_Item(vector) for vector in _embeddings.decode(body).embeddings], body
+            return _embeddings.decode(body).embeddings, [], body
         case Shape.ROWS:
-            return [_Item(vector) for vector in _rows.decode(body)], b""
+            return _rows.decode(body), [], b""
 
 
-def _lifted(body: bytes) -> _Body | None:
-    """Decode a body without its base64 strings, which are put back in afterwards; None where that is not possible.
+def _lifted(body: bytes) -> tuple[list[memoryview], list[int | None], msgspec.Raw] | None:
+    """Read a body without its base64 strings, and those by themselves; None where that is not possible.
 
     They are nearly all of it, hold no quote, and looking for one is many times faster than reading JSON.
     """
-    strings: list[msgspec.Raw] = []
+    strings: list[memoryview] = []
     rest: list[bytes] = []
     whole, end = memoryview(body), 0
     while (found := _BEGIN.search(body, end, end + _BETWEEN)) is not None:
@@ -126,7 +141,7 @@ def _lifted(body: bytes) -> _Body | None:
         if end < 0:
             return None
         rest.append(body[before:begin])
-        strings.append(msgspec.Raw(whole[begin - 1 : end + 1]))
+        strings.append(whole[begin:end])
     if not strings:
         return None
     rest.append(body[end:])
@@ -136,18 +151,29 @@ def _lifted(body: bytes) -> _Body | None:
         return None
     if [item.embedding for item in reply.data] != [_EMPTY] * len(strings):
         return None  # some are not of an item, or no strings
-    for item, string in zip(reply.data, strings, strict=True):
-        item.embedding = string
-    return reply
+    return strings, [item.index for item in reply.data], reply.usage
 
 
-def _little_endian(embedding: msgspec.Raw) -> bytes:
-    written = memoryview(embedding)
-    if written[0] == _QUOTE:
+def _all_at_once(written: Sequence[Written], width: int) -> bytes | None:
+    """Read base64 strings of *width* bytes each, one behind the other; None where they are to be read one by one.
+
+    Without padding, which three bytes times a whole number do not need, the strings together are one string.
+    """
+    if width % 3 or {*map(type, written)} != {memoryview} or {*map(len, written)} != {width // 3 * 4}:
+        return None
+    try:
+        joined = pybase64.b64decode(b"".join(written), validate=True)
+    except ValueError:
+        return None
+    return joined if len(joined) == width * len(written) else None
+
+
+def _little_endian(written: Written) -> bytes:
+    if type(written) is memoryview:
         try:
-            return pybase64.b64decode(written[1:-1], validate=True)
-        except ValueError:
-            pass  # what else a string may be: escaped, which JSON allows, or no base64
+            return pybase64.b64decode(written, validate=True)
+        except ValueError:  # what else a string may be: escaped, which JSON allows, or no base64
+            written = msgspec.Raw(b'"' + written + b'"')
     read = _embedding.decode(written)
     if isinstance(read, bytes):
         return read
@@ -155,16 +181,16 @@ def _little_endian(embedding: msgspec.Raw) -> bytes:
         return np.array(read, "<f4").tobytes()
 
 
-def _in_order(data: Sequence[_Item], count: int) -> Sequence[_Item]:
-    """Put the items at the places of their texts: by index when every item has one, by position when none has."""
-    if len(data) != count:
-        raise MalformedReply(f"the reply holds {len(data)} vectors for {count} texts")
-    places = [item.index for item in data if item.index is not None]
+def _in_order(written: Sequence[Written], indices: Sequence[int | None], count: int) -> Sequence[Written]:
+    """Put the vectors at the places of their texts: by index when every one has one, by position when none has."""
+    if len(written) != count:
+        raise MalformedReply(f"the reply holds {len(written)} vectors for {count} texts")
+    places = [index for index in indices if index is not None]
     if not places or places == list(range(count)):
-        return data
+        return written
     if len(places) != count:
         raise MalformedReply(f"only {len(places)} of {count} vectors say which text they belong to")
-    ordered = dict(zip(places, data, strict=True))
+    ordered = dict(zip(places, written, strict=True))
     if len(ordered) != count:
         raise MalformedReply("several vectors claim to belong to the same text")
     strange = [place for place in places if not 0 <= place < count]
@@ -179,25 +205,21 @@ def _length_fault(size: int, width: int) -> str:
     return f"{size // FLOAT_BYTES} dimensions instead of {width // FLOAT_BYTES}"
 
 
-def _checked(packed: Sequence[bytes], width: int, faults: dict[int, str]) -> list[bytes | None]:
-    """Return the vectors big-endian, None for those in *faults*, to which those without a direction are added."""
-    sound = [i for i in range(len(packed)) if i not in faults] if faults else range(len(packed))
-    vectors: list[bytes | None] = [None] * len(packed)
-    if not sound:
-        return vectors
-    matrix = np.frombuffer(b"".join(packed[i] for i in sound) if faults else b"".join(packed), "<f4")
-    matrix = matrix.reshape(len(sound), -1)
+def _checked(joined: bytes, width: int, places: Sequence[int], faults: dict[int, str]) -> list[bytes | None]:
+    """Return vectors big-endian, None for those without a direction, which are added to *faults* by their *places*."""
+    matrix = np.frombuffer(joined, "<f4").reshape(len(places), -1)
     with np.errstate(all="ignore"):
         squares = np.vecdot(matrix, matrix)
     swapped = matrix.astype(">f4").data.cast("B")
-    for row, i in enumerate(sound):
-        vectors[i] = bytes(swapped[row * width : (row + 1) * width])
+    vectors: list[bytes | None] = [
+        bytes(swapped[start : start + width]) for start in range(0, len(places) * width, width)
+    ]
     # The sum of squares is finite and above 0 for all but strange vectors: only those are looked at one by one.
     for row in np.flatnonzero(~(np.isfinite(squares) & (squares > 0))).tolist():
         fault = _direction_fault(matrix[row])
         if fault:
-            faults[sound[row]] = fault
-            vectors[sound[row]] = None
+            faults[places[row]] = fault
+            vectors[row] = None
     return vectors
 
 

@@ -52,10 +52,11 @@ def test_lists_of_numbers_are_the_same_as_base64_also_mixed_in_one_reply() -> No
 
 
 @pytest.mark.parametrize(("plain", "escaped"), [("/", "\\/"), ("+", "\\u002b"), ("A", "\\u0041")])
-def test_base64_may_be_escaped_as_any_string_of_json(plain: str, escaped: str) -> None:
-    told = body(items([base64([n * 0.37, -n * 1e9]) for n in range(1, 300)]))
+@pytest.mark.parametrize("numbers", [2, 3])
+def test_base64_may_be_escaped_as_any_string_of_json(numbers: int, plain: str, escaped: str) -> None:
+    told = body(items([base64([n * 0.37, -n * 1e9, n + 1e-3][:numbers]) for n in range(1, 300)]))
     assert (changed := told.replace(plain.encode(), escaped.encode())) != told
-    assert unpack(changed, 299, 2) == unpack(told, 299, 2)
+    assert unpack(changed, 299, numbers) == unpack(told, 299, numbers)
 
 
 @pytest.mark.parametrize("wrong", ["AAAA!AAA", "AAAA AAA", "AAA", "AAAAAAAA=", "AAAA\u00e4AAA"])
@@ -152,6 +153,37 @@ def test_one_bad_vector_is_named_and_its_neighbours_are_kept(place: int, bad: ob
     assert unpacked.vectors == [None if i == place else packed(v) for i, v in enumerate(THREE)]
 
 
+@pytest.mark.parametrize(
+    ("bad", "fault"),
+    [
+        (base64([1, 2, NAN]), "not every number is finite"),
+        (base64([0, 0, 0]), "every number is 0"),
+        (base64([1, 2]), "2 dimensions instead of 3"),
+        (b64encode(b"eleven byte").decode(), "11 bytes are no whole number of float32"),
+        (b64encode(b"ten bytes.").decode(), "10 bytes are no whole number of float32"),
+        (b64encode(b"thirteen byte").decode(), "13 bytes are no whole number of float32"),
+        ([1.0, 2.0, None], "not every number is finite"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_bad_vector_is_named_where_all_strings_are_read_at_once(place: int, bad: object, fault: str) -> None:
+    good = [[*v, 0.25] for v in THREE]
+    vectors: list[Any] = [base64(v) for v in good]
+    vectors[place] = bad
+    unpacked = unpack(body(items(vectors)), 3, 3)
+    assert unpacked.faults == {place: fault}
+    assert unpacked.vectors == [None if i == place else packed(v) for i, v in enumerate(good)]
+
+
+@pytest.mark.parametrize("wrong", ["AAAA!AAAAAAAAAAA", "AAAA=AAAAAAAAAAA", "=AAAAAAAAAAAAAAA"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_string_of_the_right_length_that_is_no_base64_is_no_vector(place: int, wrong: str) -> None:
+    vectors = [base64([*v, 0.25]) for v in THREE]
+    vectors[place] = wrong
+    with pytest.raises(MalformedReply, match="no list of vectors"):
+        unpack(body(items(vectors)), 3, 3)
+
+
 @pytest.mark.parametrize("vector", [[0, 1], [1, 0], [1e30, 1e30], [1e-30, 0], [-1, 0]])
 def test_strange_but_usable_vectors_are_kept(vector: list[float]) -> None:
     assert unpack(body(items([base64(vector)])), 1, 2).vectors == [packed(vector)]
@@ -237,11 +269,12 @@ def test_no_body_whatever_raises_anything_but_our_errors(reply: bytes) -> None:
         unpack(reply, 1, 2)
 
 
-GOOD = [base64([1.0, n + 0.5]) for n in range(3)]
+GOOD = [base64([1.0, n + 0.5, 2.0]) for n in range(3)]
 PIECES = (
     *(f'"{vector}"' for vector in GOOD),
     f'"{GOOD[0]}"'.replace("/", "\\/").replace("A", "\\u0041"),
-    "[0.25,1.5]",
+    "[0.25,1.5,1]",
+    f'"{base64([1.0, 2.0])}"',
     '""',
     "null",
     '"not base64"',
@@ -258,7 +291,7 @@ PIECES = (
 
 def outcome(reply: bytes, count: int) -> object:
     try:
-        return unpack(reply, count, 2)
+        return unpack(reply, count, 3)
     except (MalformedReply, ProviderMisconfigured) as error:
         return type(error)
 
