@@ -78,7 +78,9 @@ def page_of(page: Page) -> str:
         documents=case.documents,
         characters=case.characters,
         dimensions=f"{case.dimensions:,}",
-        runs=f"Medians of up to {told.plan.repeat} runs" if told.plan.repeat > 1 else "One run of each",
+        runs=f"Medians of up to {told.plan.repeat} runs, of up to {2 * told.plan.repeat - 1} beside the bare loop"
+        if told.plan.repeat > 1
+        else "One run of each",
         minutes=f"{page.minutes:.0f}",
     )
     aims = [(aim.what, aim.aim, aim.reached, "yes" if aim.met else "**no**") for aim in page.aims]
