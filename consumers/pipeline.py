@@ -218,11 +218,15 @@ class Pipeline:
         elif not self.draining:
             self.embedding.lane.release()
 
-    async def _give_up(self) -> None:
-        """Answer a rebalance: drain, commit, and forget everything, since every partition is taken away."""
+    async def _give_up(self, ours: bool) -> None:  # noqa: FBT001 - a callback
+        """Answer a rebalance: drain, commit, and forget everything, since every partition is taken away.
+
+        Where they stay *ours* and only begin again, a part that fails once more meanwhile, as connections do behind a
+        restart of the database, is no reason to throw vectors away that are paid for.
+        """
         began = time.monotonic()
         partitions = tuple(sorted(self.source.trackers))
-        await self._drain()
+        await self._drain(patient=ours)
         for tracker in self.source.trackers.values():
             tracker.close()
         self.embedding.clear()
@@ -236,16 +240,18 @@ class Pipeline:
         if partitions:
             self.shared.observe(Revoked(partitions, time.monotonic() - began, abandoned))
 
-    async def _drain(self) -> None:
+    async def _drain(self, *, patient: bool = False) -> None:
         """Within one deadline: wait for calls already sent, the writes they feed and dead letters, then commit.
 
-        Nothing is waited for while a part does not work: what it holds will be delivered again.
+        Nothing is waited for while a part does not work, unless *patient*: what it holds will be delivered again.
         """
         self.intake.held = True
         self.embedding.hold()
         deadline = time.monotonic() + self._settings.kafka.drain_timeout_s - LAST_COMMIT_S
         # Three stages and the conditions end this wait: looking is simpler than an event in each.
-        while time.monotonic() < deadline and not (self.shared.conditions.failing or self._drained()):  # noqa: ASYNC110
+        while time.monotonic() < deadline and not self._drained():
+            if self.shared.conditions.failing and not patient:
+                break
             await asyncio.sleep(LOOK_S)
         try:
             async with asyncio.timeout(LAST_COMMIT_S):

@@ -75,7 +75,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
     """A topic as one member of a consumer group sees it.
 
     ``trackers`` holds the partitions of the assignment in force, ``unreadable`` those that can not go on because of a
-    record. ``on_revoke`` is awaited before partitions are given up; it drains within its own deadline.
+    record. ``on_revoke`` is awaited before partitions are given up; it drains within its own deadline, and is told
+    whether they stay ours.
     """
 
     def __init__(self, settings: Settings, digest: str, ledger: Ledger, observe: Observer) -> None:
@@ -83,7 +84,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self.trackers: dict[int, PartitionTracker] = {}
         self.ends: dict[int, int] = {}
         self.unreadable: dict[int, str] = {}
-        self.on_revoke: Callable[[], Awaitable[None]] = _nothing
+        self.on_revoke: Callable[[bool], Awaitable[None]] = _nothing
         self.rebalancing = True
         self._settings = settings
         self._topic: str = settings.kafka.topic
@@ -220,11 +221,11 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         self._due = frozenset(place.partition for place in assigned)
         self._generation = self._consumer._coordinator.generation  # noqa: SLF001 - not public
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, *, ours: bool = False) -> None:
         self.rebalancing = True
         self._due = None  # an assignment that was not begun yet is gone as well
         try:
-            await self.on_revoke()
+            await self.on_revoke(ours)
         finally:
             for tracker in self.trackers.values():
                 tracker.close()
@@ -239,7 +240,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publi
         if self.rebalancing:
             return  # it is taking them already
         due, before = frozenset(self.trackers), self._revocations
-        await self._give_up()
+        await self._give_up(ours=True)
         if self._revocations == before:
             self._due = due
 
@@ -405,7 +406,7 @@ def _live(deliveries: list[Delivery]) -> list[Delivery]:
     return [delivery for delivery in deliveries if delivery.tracker.live]
 
 
-async def _nothing() -> None:
+async def _nothing(_: bool) -> None:  # noqa: FBT001 - a callback
     """Drain nothing."""
 
 

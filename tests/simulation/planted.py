@@ -143,9 +143,9 @@ def _positions_unknown_to_the_index() -> Planted:
 def _begun_after_it_was_revoked() -> Planted:
     give_up = Source._give_up
 
-    async def keeping(source: Source) -> None:
+    async def keeping(source: Source, *, ours: bool = False) -> None:
         due = source._due
-        await give_up(source)
+        await give_up(source, ours=ours)
         source._due = due
 
     return Source, "_give_up", keeping
