@@ -15,7 +15,7 @@ from consumers.core.blame import Act, Blame, History, Policy, Verdict, judge
 from consumers.core.chunking import LONG_TEXT, Chunker
 from consumers.core.deadlines import cause
 from consumers.core.flight import Cause, Flight, is_huge
-from consumers.core.footprint import Footprint
+from consumers.core.footprint import Footprint, grow
 from consumers.core.learned import LearnedLimits
 from consumers.core.shared import Shared
 from consumers.providers.lane import Lane
@@ -158,14 +158,10 @@ class Embedding:
             if not flight.tracker.live:
                 continue  # given up while its text was cut
             if len(chunks) > 1:  # one is counted since the poll
-                self._grow(flight, self._footprint.of(flight, document, len(chunks)) - flight.weight)
+                grow(flight, self._footprint.of(flight, document, len(chunks)) - flight.weight, self._budget)
             flight.fan_out(chunks)
             self._gather(flight, known, gathered[document.tenant], now)
         self._hand_over(gathered)
-
-    def _grow(self, flight: Flight, size: int) -> None:
-        flight.weight += size
-        self._budget.grow(size)
 
     def _gather(self, flight: Flight, stored: frozenset[bytes], gathered: list[Gathered[Place]], now: float) -> None:
         reused = 0
@@ -358,12 +354,12 @@ class Embedding:
         """Stage the vectors of huge documents; those that the index refuses stay here, for the write to be judged."""
         counted = [(flight, len(vector)) for flight, _, vector in paid if flight.counted]
         for flight, size in counted:
-            self._grow(flight, size)
+            grow(flight, size, self._budget)
         kept = await self._index.stage({flight.chunks[ordinal].hash: vector for flight, ordinal, vector in paid})
         if kept:
             for flight, size in counted:
                 if flight.counted:
-                    self._grow(flight, -size)
+                    grow(flight, -size, self._budget)
         for flight, ordinal, vector in paid:
             if (flight.arrive_in_index() if kept else flight.arrive(ordinal, vector)) and flight.live:
                 self._index.store((flight,))

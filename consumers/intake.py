@@ -4,12 +4,11 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 
 from consumers.core.backoff import backoff
 from consumers.core.decoding import decode
 from consumers.core.flight import Cause, Flight
-from consumers.core.footprint import Footprint
+from consumers.core.footprint import LARGE, Footprint, grow, heaviest
 from consumers.core.shared import Shared
 from consumers.kafka.source import Delivery, Source
 from schemas.documents import Document
@@ -20,10 +19,6 @@ from schemas.status import State
 PATIENCE_S = 0.5
 """A hold that ends this soon does not pause the consumer: a pause throws away what was fetched."""
 LOOK_S = 0.01
-LARGE = 1024 * 1024
-"""Bytes that documents take on average, above which no hold is waited for: what is fetched meanwhile is as large."""
-
-_weight = attrgetter("weight")
 
 
 class Intake:
@@ -112,7 +107,7 @@ class Intake:
                 self._observe(OddInput(oddity))
             read.append(Flight(tracker, message, decoded, now, vector_bytes))
         self._decoded(tracker.partition, len(read) - told)
-        if max(map(_weight, read), default=0) > self._footprint.short:
+        if heaviest(read) > self._footprint.short:
             self._grow(read)
         return read
 
@@ -120,12 +115,14 @@ class Intake:
         """Count what long documents will hold."""
         for flight in flights:
             if flight.weight > self._footprint.short and isinstance(flight.subject, Document):
-                more = self._footprint.expected(flight, flight.subject) - flight.weight
-                flight.weight += more
-                self._budget.grow(more)
+                expected = self._footprint.expected(flight, flight.subject)
+                grow(flight, expected - flight.weight, self._budget)
 
     async def _wait_for_room(self) -> None:
-        """Hold back for a moment without a pause, then pause; resume as soon as there is room."""
+        """Hold back for a moment without a pause, then pause; resume as soon as there is room.
+
+        Large documents pause at once: what would be fetched meanwhile is as large.
+        """
         patience = PATIENCE_S if self._budget.each < LARGE else 0.0
         while self._is_held() and patience > 0 and not self._paused:
             await asyncio.sleep(LOOK_S)

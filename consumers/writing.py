@@ -5,12 +5,12 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import TypeVar
 
 from consumers.core.blame import Act, History, Policy, judge
 from consumers.core.fair import FairQueue
 from consumers.core.flight import Cause, Flight
+from consumers.core.footprint import LARGE, heaviest
 from consumers.core.groups import GroupSize, Writers
 from consumers.core.shared import Shared
 from consumers.stores.protocol import Store
@@ -22,8 +22,6 @@ from schemas.status import State
 
 MAX_GROUP = 500
 MAX_GROUP_BYTES = 8 * 1024 * 1024
-LONG_BYTES = 1024 * 1024
-"""Documents of more are looked up and cut a batch at a time: their texts are held several times meanwhile."""
 QUANTUM = 16_384
 """Bytes of a tenant's documents, with their vectors, before it is the next tenant's turn."""
 NO_POLICY = Policy(max_attempts=1, min_blame_s=0.0)
@@ -32,8 +30,6 @@ Pending = tuple[int, Flight, Change]
 """A document that may be written, with what it costs a group."""
 Answer = TypeVar("Answer")
 Kind = TypeVar("Kind", Standing, Outcome)
-
-_weight = attrgetter("weight")
 
 
 class Writing:
@@ -71,7 +67,7 @@ class Writing:
         self._something_arrived = asyncio.Event()
         self._something_pending = asyncio.Event()
         self._free = asyncio.Event()
-        self._long = asyncio.Lock()
+        self._large = asyncio.Lock()
         self._staging = 0
         self._writing = 0
         self.group_size = GroupSize()
@@ -136,8 +132,8 @@ class Writing:
             flights = [flight for _, flight in self._arrived.take(MAX_GROUP, MAX_GROUP_BYTES) if flight.live]
             if not self._arrived:
                 self._something_arrived.clear()
-            if max(map(_weight, flights), default=0) > LONG_BYTES:
-                async with self._long:
+            if heaviest(flights) > LARGE:
+                async with self._large:
                     await self._sort(flights)
             elif flights:
                 await self._sort(flights)

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from compose.bench.page import Page
-from compose.bench.results import Cpu, Report
+from compose.bench.results import Cpu, Plan, Report
 from compose.bench.run import words_of
 
 FUNCTIONS = 20
@@ -78,9 +78,7 @@ def page_of(page: Page) -> str:
         documents=case.documents,
         characters=case.characters,
         dimensions=f"{case.dimensions:,}",
-        runs=f"Medians of up to {told.plan.repeat} runs, of up to {2 * told.plan.repeat - 1} beside the bare loop"
-        if told.plan.repeat > 1
-        else "One run of each",
+        runs=_repeats(told.plan),
         minutes=f"{page.minutes:.0f}",
     )
     aims = [(aim.what, aim.aim, aim.reached, "yes" if aim.met else "**no**") for aim in page.aims]
@@ -94,6 +92,12 @@ def page_of(page: Page) -> str:
         + _profile(told)
         + REPEAT
     )
+
+
+def _repeats(plan: Plan) -> str:
+    if plan.repeat == 1:
+        return "One run of each"
+    return f"Medians of up to {plan.repeat} runs, of up to {plan.compared} beside the bare loop"
 
 
 def _runs(page: Page) -> str:

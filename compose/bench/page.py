@@ -89,7 +89,7 @@ async def measure_page(documents: int, dimensions: int, repeat: int, samples: Pa
         help_s, first_s = await help_seconds(repeat), await first_commit_seconds(here, cases.load, repeat)
         stages = await here.stages(cases.load, plan.latencies_ms)
         compared, *others = cases.turns()
-        runs = [await here.program(*one) for _ in times(2 * repeat - 1) for one in compared]
+        runs = [await here.program(*one) for _ in times(plan.compared) for one in compared]
         runs += [await here.program(*one) for turn in others for _ in times() for one in turn]
         direct = []
         for _ in times():

@@ -83,6 +83,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workloads: tuple[Workload, ...] = (Workload.LOAD,)
     repeat: int = 1
 
+    @property
+    def compared(self) -> int:
+        """How often at most what stands beside the bare loop is run: a few per cent want more runs than others."""
+        return 2 * self.repeat - 1
+
     def cases(self) -> list[Case]:
         """Return what is to be run."""
         return [

@@ -1,8 +1,8 @@
 """May more be taken in?
 
-Bytes and documents that are in flight are counted; intake stops above the budget and goes on below seven eighths of it:
-soon enough that a backlog comes in steadily, and what was fetched meanwhile is not thrown away. One document is always
-admitted when nothing is in flight, however large.
+Bytes and documents that are in flight are counted; intake stops before one more would pass the budget, and goes on
+below seven eighths of it: soon enough that a backlog comes in steadily, and what was fetched meanwhile is not thrown
+away. One document is always admitted when nothing is in flight, however large.
 """
 
 GO_ON = 7 / 8
@@ -58,7 +58,7 @@ class InFlightBudget:
         return max(1, self.max_size - self.size)
 
     def is_full(self) -> bool:
-        """Say whether intake must wait: above the budget until below seven eighths of it."""
+        """Say whether intake must wait: from where one more would pass the budget until below seven eighths of it."""
         if self._full:
             self._full = self.size > GO_ON * self.max_size or self.documents > GO_ON * self.max_documents
         else:

@@ -1,13 +1,20 @@
 """How much memory does a document take?"""
 
 import sys
+from collections.abc import Iterable
+from operator import attrgetter
 
+from consumers.core.budget import InFlightBudget
 from consumers.core.chunking import Chunker
 from consumers.core.flight import Flight, is_huge
 from schemas.documents import Document
 
 CHUNK_BYTES = 400
 """What the objects of a chunk take beside its text and its vector: its row, its hash, its place in the queue."""
+LARGE = 1024 * 1024
+"""Bytes above which documents are handled few at a time: what is done to them holds them several times meanwhile."""
+
+_weight = attrgetter("weight")
 
 
 class Footprint:
@@ -38,3 +45,14 @@ class Footprint:
         if chunks > 1:
             size += text + chunks * CHUNK_BYTES
         return size if is_huge(chunks) else size + chunks * self.vector_bytes
+
+
+def heaviest(flights: Iterable[Flight]) -> int:
+    """Return what the largest of them counts, in bytes."""
+    return max(map(_weight, flights), default=0)
+
+
+def grow(flight: Flight, size: int, budget: InFlightBudget) -> None:
+    """Count *size* bytes more for a document that is in flight."""
+    flight.weight += size
+    budget.grow(size)

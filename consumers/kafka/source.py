@@ -42,7 +42,7 @@ from schemas.messages import Message, TimestampType
 from schemas.settings import Settings
 
 POLL_MS = 250
-PAUSED_S = 0.25
+PAUSED_S = POLL_MS / 1000
 """Between two polls in a pause; what comes of a fetch that was under way is let go."""
 MAX_RECORDS = 1000
 MAX_SINGLY_BYTES = 64 * 1024 * 1024
