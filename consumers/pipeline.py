@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -78,9 +77,8 @@ class Pipeline:
         self.sent_away: str | None = None
         self._settings = settings
         self._stop = asyncio.Event()
-        self._mended = asyncio.Event()
         self.settling = Settling(
-            source, parts.dead_letters, shared, settings, letter=letter, hold_calls=self._hold_calls, wait=self._wait
+            source, parts.dead_letters, shared, settings, letter=letter, hold_calls=self._hold_calls
         )
         self.writing = Writing(
             parts.store,
@@ -89,7 +87,6 @@ class Pipeline:
             embed=self._embed,
             resolve=self.settling.resolve,
             condemn=self.settling.condemn,
-            wait=self._wait,
         )
         self.embedding = Embedding(
             parts.provider,
@@ -156,12 +153,17 @@ class Pipeline:
     async def _follow_orders(self) -> None:
         """Do what an operator wants of the group: pause, go on and try again what is blocked, or leave it."""
         standing = StandingOrders(self._settings.group)
+        away = False
         while True:
             try:
                 wanted = standing.read(await self._store.orders(standing.names), datetime.now(UTC).date())
             except (StoreError, ConfigurationError):
-                await asyncio.sleep(ORDERS_EVERY_S)  # whoever writes to the index tells what is wrong with it
+                away = True  # whoever writes to the index tells what is wrong with it
+                await asyncio.sleep(ORDERS_EVERY_S)
                 continue
+            if away:
+                away = False
+                self.writing.retry.now()
             if wanted.away is not None and not self._stop.is_set():
                 self.sent_away = wanted.away
                 self.stop()
@@ -175,8 +177,7 @@ class Pipeline:
                 self.watches.deadlines.excuse(time.monotonic())  # the next look at them may not see what was blocked
                 self.settling.resume()
                 self.embedding.lane.retry_now()
-                self._mended.set()
-                self._mended.clear()
+                self.writing.retry.now()
             await asyncio.sleep(ORDERS_EVERY_S)
 
     async def _keep_the_ledger(self) -> None:
@@ -203,12 +204,6 @@ class Pipeline:
             now = time.monotonic()
             self.shared.conditions.set("budget", State.THROTTLED, spending.reason(), now, works=True)
 
-    async def _wait(self, seconds: float) -> None:
-        """Wait, but no longer than until an operator says that something is mended."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._mended.wait()
-
     async def _embed(self, flights: Sequence[Flight], stored: Mapping[DocumentKey, frozenset[bytes]]) -> None:
         await self.embedding.submit(flights, stored)
 
@@ -222,10 +217,13 @@ class Pipeline:
         """Answer a rebalance: drain, commit, and forget everything, since every partition is taken away.
 
         Where they stay *ours* and only begin again, a part that fails once more meanwhile, as connections do behind a
-        restart of the database, is no reason to throw vectors away that are paid for.
+        restart of the database, is no reason to throw vectors away that are paid for; and as the index has answered,
+        what it could not take before is tried again at once.
         """
         began = time.monotonic()
         partitions = tuple(sorted(self.source.trackers))
+        if ours:
+            self.writing.retry.now()
         await self._drain(patient=ours)
         for tracker in self.source.trackers.values():
             tracker.close()

@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from consumers.core.blame import Act, History, Policy, judge
@@ -13,6 +13,7 @@ from consumers.core.flight import Cause, Fate, Flight
 from consumers.core.quarantine import Quarantine, Scope
 from consumers.core.shared import Shared
 from consumers.kafka.source import Source
+from consumers.retry import Retry
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BrokerError, ConfigurationError, StoreError
 from schemas.events import DocumentTraced, Resolved
@@ -46,12 +47,8 @@ class Settling:
         *,
         letter: Callable[[Flight, Cause], DeadLetter],
         hold_calls: Callable[[bool], None],
-        wait: Callable[[float], Awaitable[None]],
     ) -> None:
-        """Wire the stage; *letter* writes a dead letter, *hold_calls* stops the calls to the provider or not.
-
-        *wait* lets so many seconds pass, or fewer when an operator says that something is mended.
-        """
+        """Wire the stage; *letter* writes a dead letter, *hold_calls* stops the calls to the provider or not."""
         self.last_resolved = time.monotonic()
         self._source = source
         self._dead_letters = dead_letters
@@ -61,7 +58,7 @@ class Settling:
         self._quarantine: Quarantine[tuple[Flight, DeadLetter]] = Quarantine(settings.flood)
         self._letter = letter
         self._hold_calls = hold_calls
-        self._wait = wait
+        self._retry = Retry()
         self._floods: frozenset[Scope] = frozenset()
         self._condemned: deque[tuple[Flight, DeadLetter]] = deque()
         self._something_condemned = asyncio.Event()
@@ -133,10 +130,11 @@ class Settling:
         self._something_condemned.set()
 
     def resume(self) -> None:
-        """Write what a flood holds, and go on: an operator has looked at it."""
+        """Write what a flood holds, and try again what could not be written: an operator has looked at it."""
         self._condemned.extend(self._quarantine.resume())
         self._tell_floods()
         self._something_condemned.set()
+        self._retry.now()
 
     def clear(self) -> None:
         """Forget the dead letters that wait: their partitions were given up, and their messages will come again."""
@@ -199,8 +197,10 @@ class Settling:
                 verdict = judge(error, history, NO_POLICY, time.monotonic(), random.random())  # noqa: S311 - jitter
                 state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
                 self._shared.conditions.set("dead letters", state, str(error), time.monotonic())
-                await self._wait(verdict.delay)
+                if await self._retry.wait(verdict.delay):
+                    failures = 0
             else:
+                self._retry.now()
                 self.resolve((flight,), Outcome.DEAD_LETTERED)
                 break
         self._shared.conditions.clear("dead letters")

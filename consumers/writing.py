@@ -13,6 +13,7 @@ from consumers.core.flight import Cause, Flight
 from consumers.core.footprint import LARGE, heaviest
 from consumers.core.groups import GroupSize, Writers
 from consumers.core.shared import Shared
+from consumers.retry import Retry
 from consumers.stores.protocol import Store
 from schemas.documents import Deletion
 from schemas.errors import ConfigurationError, RowRejected, StoreError
@@ -48,12 +49,8 @@ class Writing:
         embed: Callable[[Sequence[Flight], Mapping[DocumentKey, frozenset[bytes]]], Awaitable[None]],
         resolve: Callable[[Iterable[Flight], Outcome], None],
         condemn: Callable[[Flight, Cause], None],
-        wait: Callable[[float], Awaitable[None]],
     ) -> None:
-        """Wire the stage; *fingerprint* is the index's digest, which the content hashes begin with.
-
-        *wait* lets so many seconds pass, or fewer when an operator says that something is mended.
-        """
+        """Wire the stage; *fingerprint* is the index's digest, which the content hashes begin with."""
         self._store = store
         self._fingerprint = fingerprint
         self._conditions = shared.conditions
@@ -61,7 +58,8 @@ class Writing:
         self._embed = embed
         self._resolve = resolve
         self._condemn = condemn
-        self._wait = wait
+        self.retry = Retry()
+        """Of what the index could not do."""
         self._arrived: FairQueue[tuple[int, Flight]] = FairQueue(QUANTUM)
         self._pending: FairQueue[Pending] = FairQueue(QUANTUM)
         self._something_arrived = asyncio.Event()
@@ -235,7 +233,7 @@ class Writing:
             try:
                 answer = await ask()
             except RowRejected:
-                self._conditions.clear("store")
+                self._answers()
                 raise
             except (StoreError, ConfigurationError) as error:
                 failures += 1
@@ -244,10 +242,17 @@ class Writing:
                 state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
                 self._conditions.set("store", state, str(error), time.monotonic())
                 self._tell(error, size, verdict.act)
-                await self._wait(verdict.delay)
+                if await self.retry.wait(verdict.delay):
+                    failures = 0
             else:
-                self._conditions.clear("store")
+                self._answers()
                 return answer
+
+    def _answers(self) -> None:
+        """Note that the index works; where it did not, all who wait for it go on."""
+        if self._conditions.has("store"):
+            self._conditions.clear("store")
+            self.retry.now()
 
     def _tell(self, error: StoreError | ConfigurationError, size: int, act: Act) -> None:
         sqlstate = error.sqlstate if isinstance(error, StoreError) else None

@@ -117,7 +117,6 @@ class Reader:
             embed=self._embed,
             resolve=self._resolve,
             condemn=_never,  # type: ignore[arg-type]  # never called
-            wait=_never,
         )
         self.seek(0)
 

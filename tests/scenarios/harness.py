@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import asyncpg
 from aiokafka.errors import KafkaError
 
 from compose.configuration import load
@@ -26,6 +25,7 @@ from schemas.settings import Settings
 from tests.scenarios.index import Chunk, Index, Key, Origin
 from tests.scenarios.log import Log, Sent
 from tests.scenarios.worker import Worker
+from tests.stack.parts import AWAY
 
 DIMENSIONS = 8
 PARTITIONS = 4
@@ -191,7 +191,7 @@ class Harness:
                     try:
                         if found := await holds():
                             return found
-                    except (KafkaError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    except AWAY as error:
                         last = error  # a part that is away: a scenario may have taken it away
                     for worker in running:
                         assert worker.returncode is None, f"{worker!r} ended while waiting until {what}"
@@ -246,7 +246,7 @@ class Harness:
             try:
                 committed = await self.log.committed()
                 stored = await self.index.origins()
-            except (KafkaError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except AWAY:
                 continue  # a part that is away
             for partition, position in committed.items():
                 if position < before.get(partition, 0):

@@ -15,14 +15,13 @@ from typing import Self
 import asyncpg
 import docker
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 
 from compose.embedded.endpoints import Endpoints
 from compose.embedded.ports import HOST, pick
 from compose.embedded.stack import Stack
-from tests.stack.parts import Part
+from tests.stack.parts import AWAY, Part
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 POSTGRES_IMAGE = "pgvector/pgvector:pg18"
@@ -108,7 +107,7 @@ class ContainerPart:
         while True:
             try:
                 await self._ready()
-            except (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except AWAY:
                 await asyncio.sleep(0.2)
             else:
                 return

@@ -4,9 +4,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import asyncpg
+from aiokafka.errors import KafkaError
+
 from compose.embedded.endpoints import Endpoints
 
 EMBEDDED, CONTAINERS = "embedded", "containers"
+# asyncpg calls it an error of its own where a connection breaks between two messages of the server.
+AWAY = (KafkaError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the clients raise while a part is away."""
 
 
 class Part(Protocol):

@@ -54,7 +54,7 @@ def flights(tracker: PartitionTracker, tenant: str, count: int) -> list[Flight]:
 async def test_a_document_behind_the_backlog_of_another_tenant_is_among_the_first(stage: str) -> None:
     store, tracker = Asked(), PartitionTracker(0, 0)
     shared = Shared(InFlightBudget(1, 1), Conditions(), lambda _: None, DailyBudget(None, None, None))
-    writing = Writing(store, b"", shared, embed=_ignore, resolve=_ignore_outcome, condemn=_never, wait=asyncio.sleep)
+    writing = Writing(store, b"", shared, embed=_ignore, resolve=_ignore_outcome, condemn=_never)
     waiting = [*flights(tracker, BUSY, BACKLOG), *flights(tracker, QUIET, 1)]
     if stage == "look-up":
         writing.arrive(waiting)
