@@ -126,18 +126,17 @@ def _decoded(sample: Sequence[Message], max_bytes: int) -> tuple[list[Decoded], 
 async def _standings(at: GroupOffsets, documents: Sequence[tuple[Decoded, Document]]) -> list[Standing]:
     stored = see_that_it_exists(await at.store.about(), at.settings.store.index)
     fingerprint = stored.digest.encode()
+
+    def hashed(number: int) -> bytes:
+        document = documents[number][1]
+        return content_hash(fingerprint, document.title, text_digest(document.text))
+
     return await at.store.look_up(
         [
-            Candidate(
-                document.tenant,
-                document.id,
-                document.version,
-                one.origin,
-                one.fence_ts,
-                content_hash(fingerprint, document.title, text_digest(document.text)),
-            )
+            Candidate(document.tenant, document.id, document.version, one.origin, one.fence_ts)
             for one, document in documents
-        ]
+        ],
+        hashed,
     )
 
 

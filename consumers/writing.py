@@ -138,8 +138,10 @@ class Writing:
 
     async def _sort(self, flights: list[Flight]) -> None:
         began = time.monotonic()
-        candidates = [flight.candidate(self._fingerprint) for flight in flights]
-        standings = await self._persist(lambda: self._store.look_up(candidates))
+        candidates, fingerprint = [flight.candidate() for flight in flights], self._fingerprint
+        standings = await self._persist(
+            lambda: self._store.look_up(candidates, lambda n: flights[n].hashed(fingerprint))
+        )
         self._observe(LookedUp(len(flights), time.monotonic() - began))
         by_standing = _grouped(flights, standings)
         self._resolve(by_standing.get(Standing.REDELIVERED, ()), Outcome.UNCHANGED)
@@ -150,6 +152,8 @@ class Writing:
             keys = [(flight.subject.tenant, flight.subject.id) for flight in changed]
             await self._embed(changed, await self._persist(lambda: self._store.stored_hashes(keys)))
         if absent := by_standing.get(Standing.ABSENT):
+            for flight in absent:
+                flight.hashed(fingerprint)
             await self._embed(absent, {})
 
     async def write(self) -> None:

@@ -53,7 +53,6 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     version: int | None
     origin: Origin
     fence_ts: int
-    content_hash: bytes
 
 
 class ChunkRow(msgspec.Struct, gc=False):

@@ -62,7 +62,7 @@ def writer_of(settings: Settings, fingerprint: Fingerprint, different: int = VEC
 
     def change_of(message: Message) -> Change:
         flight = Flight(tracker, message, decode(message, message.timestamp, most), 0.0)
-        flight.candidate(prefix)
+        flight.hashed(prefix)
         if not isinstance(flight.subject, Document):
             raise TypeError("the benchmark publishes no deletions")
         flight.fan_out(chunker.chunks(flight.subject.text, flight.subject.content_type))

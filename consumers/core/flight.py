@@ -111,16 +111,20 @@ class Flight:
         """The message that first carried this one, as far as it says."""
         return origin_of(self.message)[0] if self.decoded is None else self.decoded.origin
 
-    def candidate(self, fingerprint: bytes) -> Candidate:
-        """Return what the look-up has to know, and remember the content hash."""
+    def candidate(self) -> Candidate:
+        """Return what the look-up has to know."""
         known, document = self.decoded, self.subject
         if known is None or not isinstance(document, Document):
             raise TypeError(f"{self!r} is no document")
-        self.digest = text_digest(document.text)
-        self.content_hash = content_hash(fingerprint, document.title, self.digest)
-        return Candidate(
-            document.tenant, document.id, document.version, known.origin, known.fence_ts, self.content_hash
-        )
+        return Candidate(document.tenant, document.id, document.version, known.origin, known.fence_ts)
+
+    def hashed(self, fingerprint: bytes) -> bytes:
+        """Return the content hash, which a change needs; it is computed once, and never of what is only read again."""
+        document = self.subject
+        if not self.content_hash and isinstance(document, Document):
+            self.digest = text_digest(document.text)
+            self.content_hash = content_hash(fingerprint, document.title, self.digest)
+        return self.content_hash
 
     def fan_out(self, chunks: tuple[ChunkRow, ...]) -> None:
         """Wait for a vector for each of *chunks*."""
@@ -152,8 +156,8 @@ class Flight:
 
     def _change(self, kind: ChangeKind, chunks: tuple[ChunkRow, ...]) -> Change:
         known, document = self.decoded, self.subject
-        if known is None or not isinstance(document, Document):
-            raise TypeError(f"{self!r} is no document")
+        if known is None or not isinstance(document, Document) or not self.content_hash:
+            raise TypeError(f"{self!r} is no document, or was not hashed")
         return Change(
             kind,
             document.tenant,

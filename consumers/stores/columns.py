@@ -1,6 +1,6 @@
 """How do candidates and changes become the arrays of a statement?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import cast
@@ -12,13 +12,13 @@ from schemas.index import Candidate, Change, Standing
 from schemas.messages import TimestampType
 
 _encoder = msgspec.json.Encoder()
-_of_item = attrgetter("tenant", "id", "version", "origin", "fence_ts", "content_hash")
+_of_item = attrgetter("tenant", "id", "version", "origin", "fence_ts")
 _of_origin = attrgetter("topic", "partition", "offset", "timestamp", "timestamp_type")
 
 
 def places(items: Sequence[Candidate] | Sequence[Change]) -> tuple[str, ...]:
-    """Return the ten arrays that look_up takes and write_documents begins with; entry i of each is item i's."""
-    tenants, ids, versions, origins, fence_ts, hashes = zip(*map(_of_item, items), strict=True)
+    """Return the nine arrays that look_up and write_documents begin with; entry i of each is item i's."""
+    tenants, ids, versions, origins, fence_ts = zip(*map(_of_item, items), strict=True)
     topics, partitions, offsets, timestamps, types = zip(*map(_of_origin, origins), strict=True)
     log_append_time = TimestampType.LOG_APPEND_TIME
     return (
@@ -31,7 +31,6 @@ def places(items: Sequence[Candidate] | Sequence[Change]) -> tuple[str, ...]:
         numbers(timestamps),
         numbers([one is log_append_time for one in types]),
         numbers(fence_ts),
-        digests(hashes),
     )
 
 
@@ -73,12 +72,21 @@ async def standings_of(
     connection: Connection,
     queries: Mapping[str, str],
     items: Sequence[Candidate] | Sequence[Change],
+    content_hash: Callable[[int], bytes | None],
     force_before: datetime | None,
 ) -> list[Standing]:
-    """Ask how each item stands to its row; ABSENT where there is none, or one embedded before *force_before*."""
+    """Ask how each item stands to its row; ABSENT where there is none, or one embedded before *force_before*.
+
+    *content_hash* is asked for that of item i only where an older version of it is stored.
+    """
     standings = [Standing.ABSENT] * len(items)
-    for told, numbers_of in await connection.fetch(queries["look_up"], *places(items), force_before):
-        standing = Standing[told.upper()]
-        for number in numbers_of:
-            standings[number - 1] = standing
+    for told, found, stored in await connection.fetch(queries["look_up"], *places(items), force_before):
+        if told == "newer":
+            for number, content in zip(found, stored, strict=True):
+                same = content_hash(number - 1) == content
+                standings[number - 1] = Standing.UNCHANGED if same else Standing.CHANGED
+        else:
+            standing = Standing[told.upper()]
+            for number in found:
+                standings[number - 1] = standing
     return standings

@@ -17,7 +17,7 @@ from operator import attrgetter
 
 from consumers.core import fence
 from consumers.stores.chunks import ChunkWrite, vector_of
-from consumers.stores.columns import numbers, places, standings_of, texts
+from consumers.stores.columns import digests, numbers, places, standings_of, texts
 from consumers.stores.connections import Connection
 from schemas.index import Change, ChangeKind, DocumentKey, Outcome, Standing
 from schemas.settings import StoreSettings
@@ -82,6 +82,7 @@ class GroupWrite:
         rows = await self._connection.fetch(
             self._queries["write_documents"],
             *places(changes),
+            digests([change.content_hash for change in changes]),
             numbers([_TOUCH if change.kind is touch else len(change.chunks) for change in changes]),
             texts(titles),
             texts(metadata),
@@ -147,7 +148,9 @@ class GroupWrite:
     async def _explain(self, stopped: Sequence[int], *, blocks_others: bool) -> None:
         """Say why changes were not written. Their rows are locked by now, so that this is no longer advice."""
         changes = [self._changes[index] for index in stopped]
-        standings = await standings_of(self._connection, self._queries, changes, self._force_before)
+        standings = await standings_of(
+            self._connection, self._queries, changes, lambda n: changes[n].content_hash, self._force_before
+        )
         for index, change, standing in zip(stopped, changes, standings, strict=True):
             if standing is Standing.REDELIVERED:
                 self._outcomes[index] = _SAME_AGAIN[change.kind]

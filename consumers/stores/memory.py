@@ -3,8 +3,9 @@
 For trying the pipeline out and for tests of what stands before a store. It passes the same contract tests.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -58,9 +59,9 @@ class MemoryStore:
             raise StoreMisconfigured("The index holds vectors of another fingerprint: name another index.")
         return []
 
-    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
+    async def look_up(self, candidates: Sequence[Candidate], content_hash: Callable[[int], bytes]) -> list[Standing]:
         """Say how each document stands to what is stored."""
-        return [self._standing(candidate) for candidate in candidates]
+        return [self._standing(candidate, partial(content_hash, n)) for n, candidate in enumerate(candidates)]
 
     async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
         """Return the hashes of the chunks that are stored for these documents; one without chunks is left out."""
@@ -178,7 +179,7 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Close nothing: what is stored stays readable."""
 
-    def _standing(self, candidate: Candidate) -> Standing:
+    def _standing(self, candidate: Candidate, content_hash: Callable[[], bytes]) -> Standing:
         row = self._rows.get((candidate.tenant, candidate.id))
         if row is None:
             return Standing.ABSENT
@@ -191,7 +192,7 @@ class MemoryStore:
             return Standing.REDELIVERED
         if row.content_hash is None:
             return Standing.ABSENT
-        return Standing.UNCHANGED if row.content_hash == candidate.content_hash else Standing.CHANGED
+        return Standing.UNCHANGED if row.content_hash == content_hash() else Standing.CHANGED
 
     def _check(self, change: Change) -> None:
         """Refuse what PostgreSQL refuses."""

@@ -1,7 +1,7 @@
 """How are documents kept in PostgreSQL with pgvector?"""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -88,13 +88,13 @@ class PgVectorStore:
         """Return the SQL that ``create`` would run on an empty database."""
         return Installation(self._settings, fingerprint).script()
 
-    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
+    async def look_up(self, candidates: Sequence[Candidate], content_hash: Callable[[int], bytes]) -> list[Standing]:
         """Say how each document stands to what is stored, in one query."""
         if not candidates:
             return []
         with translated():
             async with self._connections.one() as connection:
-                return await standings_of(connection, self._queries, candidates, self._force_before)
+                return await standings_of(connection, self._queries, candidates, content_hash, self._force_before)
 
     async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
         """Return the hashes of the chunks that are stored for these documents; one without chunks is left out."""

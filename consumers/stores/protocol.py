@@ -1,6 +1,6 @@
 """What is a vector store to us?"""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from schemas.index import Candidate, Change, Counts, DocumentKey, Fingerprint, Hit, Outcome, Standing
@@ -22,8 +22,11 @@ class Store(Protocol):
     def connections(self) -> int:
         """How many requests may be answered at once; at least 1."""
 
-    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
-        """Say how each document stands to what is stored; entry i is candidate i's. Advice: the write decides."""
+    async def look_up(self, candidates: Sequence[Candidate], content_hash: Callable[[int], bytes]) -> list[Standing]:
+        """Say how each document stands to what is stored; entry i is candidate i's. Advice: the write decides.
+
+        *content_hash* is asked for that of candidate i only where an older version of it is stored.
+        """
 
     async def stored_hashes(self, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, frozenset[bytes]]:
         """Return the hashes of the chunks that are stored for these documents."""

@@ -38,31 +38,35 @@ SELECT provider, model, dimensions, vector_type, chunking, tokenizer FROM {index
 
 -- look_up --
 -- How each candidate stands to its row, as the numbers of those that stand alike; a candidate without a row is not among
--- them. Advice: nothing is locked.
--- A row that was embedded before $11 counts as absent, unless something newer is stored.
+-- them. Of those that are newer than their rows it is told which content these have, since what is read again is not
+-- hashed before somebody asks. Advice: nothing is locked.
+-- A row that was embedded before $10 counts as absent, unless something newer is stored.
 -- The limit keeps this a probe of the primary key for each candidate, whatever the statistics say.
-SELECT CASE {index}.fence(
-                c.version, c.topic, c.partition, c."offset", c."timestamp", c.log_append_time, c.fence_ts,
-                d.version, d.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp, d.fence_ts)
-           WHEN 'redelivered' THEN CASE WHEN d.embedded_at < $11::timestamptz THEN 'absent' ELSE 'redelivered' END
-           WHEN 'stale' THEN 'superseded'
-           ELSE CASE
-               WHEN d.content_hash IS NULL OR d.embedded_at < $11::timestamptz THEN 'absent'
-               WHEN d.content_hash = c.content_hash THEN 'unchanged'
-               ELSE 'changed'
-           END
-       END AS standing,
-       array_agg(c.n) AS numbers
-FROM unnest($1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::integer[],
-            $6::text::bigint[], $7::text::bigint[], $8::text::boolean[], $9::text::bigint[], $10::text::bytea[])
-     WITH ORDINALITY
-     AS c(tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts, content_hash, n)
-CROSS JOIN LATERAL (
-    SELECT version, origin_topic, origin_partition, origin_offset, origin_timestamp, fence_ts, content_hash, embedded_at
-    FROM {index}.documents AS stored
-    WHERE stored.tenant = c.tenant AND stored.id = c.id
-    LIMIT 1
-) AS d
+SELECT standing, array_agg(n) AS numbers, array_agg(content_hash) FILTER (WHERE standing = 'newer') AS stored
+FROM (
+    SELECT CASE {index}.fence(
+                    c.version, c.topic, c.partition, c."offset", c."timestamp", c.log_append_time, c.fence_ts,
+                    d.version, d.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp, d.fence_ts)
+               WHEN 'redelivered' THEN CASE WHEN d.embedded_at < $10::timestamptz THEN 'absent' ELSE 'redelivered' END
+               WHEN 'stale' THEN 'superseded'
+               ELSE CASE
+                   WHEN d.content_hash IS NULL OR d.embedded_at < $10::timestamptz THEN 'absent'
+                   ELSE 'newer'
+               END
+           END AS standing,
+           c.n, d.content_hash
+    FROM unnest($1::text::text[], $2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::integer[],
+                $6::text::bigint[], $7::text::bigint[], $8::text::boolean[], $9::text::bigint[])
+         WITH ORDINALITY
+         AS c(tenant, id, version, topic, partition, "offset", "timestamp", log_append_time, fence_ts, n)
+    CROSS JOIN LATERAL (
+        SELECT version, origin_topic, origin_partition, origin_offset, origin_timestamp, fence_ts, content_hash,
+               embedded_at
+        FROM {index}.documents AS stored
+        WHERE stored.tenant = c.tenant AND stored.id = c.id
+        LIMIT 1
+    ) AS d
+) AS judged
 GROUP BY standing
 
 -- write_documents --

@@ -107,7 +107,7 @@ class Database:
         """Answer the two questions that a worker asks of many documents."""
         name = self._note(query, arguments)
         if name == "look_up" and self._standing is not None:
-            return [(self._standing, list(range(1, len(_array(arguments[0])) + 1)))]
+            return [(self._standing, list(range(1, len(_array(arguments[0])) + 1)), None)]
         if name == "write_documents":
             return [(_array(arguments[0])[0], 1, NOW, _array(arguments[1]))]
         return []

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 
 from consumers.stores.protocol import Store
-from schemas.index import Candidate, Change, ChangeKind, ChunkRow, Fingerprint, Hit
+from schemas.index import Candidate, Change, ChangeKind, ChunkRow, Fingerprint, Hit, Standing
 from schemas.messages import Origin, TimestampType
 
 TOPIC = "docs.raw"
@@ -77,10 +77,10 @@ def delete(document_id: str, *, origin: Origin, version: int | None = None, tena
     return Change(ChangeKind.DELETE, tenant, document_id, version, origin, origin.timestamp)
 
 
-def candidate(change: Change) -> Candidate:
-    """Return what the look-up is asked about a change."""
-    content = change.content_hash or b""
-    return Candidate(change.tenant, change.id, change.version, change.origin, change.fence_ts, content)
+async def look_up(store: Store, changes: Sequence[Change]) -> list[Standing]:
+    """Ask how changes stand to what is stored."""
+    asked = [Candidate(one.tenant, one.id, one.version, one.origin, one.fence_ts) for one in changes]
+    return await store.look_up(asked, lambda n: changes[n].content_hash or b"")
 
 
 async def hits(store: Store) -> list[Hit]:

@@ -17,7 +17,7 @@ from consumers.stores.protocol import Store
 from schemas.errors import RowRejected
 from schemas.index import Change, Outcome, Standing
 from schemas.settings import StoreSettings
-from tests.contract.changes import FINGERPRINT, at, candidate, delete, hashed, packed, put, texts, touch, vector
+from tests.contract.changes import FINGERPRINT, at, delete, hashed, look_up, packed, put, texts, touch, vector
 
 AGAIN, STORED, SUPERSEDED = Outcome.AGAIN, Outcome.STORED, Outcome.SUPERSEDED
 DELETED, UNCHANGED = Outcome.DELETED, Outcome.UNCHANGED
@@ -31,7 +31,7 @@ async def write(store: Store, *changes: Change) -> list[Outcome]:
 
 
 async def standing(store: Store, change: Change) -> Standing:
-    [found] = await store.look_up([candidate(change)])
+    [found] = await look_up(store, [change])
     return found
 
 

@@ -19,10 +19,10 @@ from tests.contract.changes import (
     CREATED,
     FINGERPRINT,
     at,
-    candidate,
     delete,
     hashed,
     hits,
+    look_up,
     packed,
     put,
     texts,
@@ -39,7 +39,7 @@ async def write(store: Store, *changes: Change) -> list[Outcome]:
 
 
 async def standing(store: Store, change: Change) -> Standing:
-    [found] = await store.look_up([candidate(change)])
+    [found] = await look_up(store, [change])
     return found
 
 
@@ -94,7 +94,7 @@ class StoreContract:
     async def test_answers_of_a_look_up_stand_in_the_order_of_its_questions(self, store: Store) -> None:
         await write(store, put("b", "text", origin=at(2)))
         asked = [put("c", "x", origin=at(3)), put("b", "text", origin=at(2)), put("a", "x", origin=at(4))]
-        found = await store.look_up([candidate(change) for change in asked])
+        found = await look_up(store, asked)
         assert found == [Standing.ABSENT, Standing.REDELIVERED, Standing.ABSENT]
 
     async def test_one_id_in_two_tenants_is_two_documents(self, store: Store) -> None:
@@ -211,7 +211,7 @@ class StoreContract:
 
     async def test_an_empty_group_is_nothing_to_do(self, store: Store) -> None:
         assert await write(store) == []
-        assert await store.look_up([]) == []
+        assert await look_up(store, []) == []
         assert await store.stored_hashes([]) == {}
 
     # Touches

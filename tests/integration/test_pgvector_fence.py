@@ -16,7 +16,7 @@ from consumers.stores.protocol import Store
 from schemas.index import Change, ChangeKind, Counts, Hit, Outcome, Standing
 from schemas.messages import Origin, TimestampType
 from schemas.settings import StoreSettings
-from tests.contract.changes import FINGERPRINT, candidate, delete, hits, put, touch
+from tests.contract.changes import FINGERPRINT, delete, hits, look_up, put, touch
 
 TIMES = st.sampled_from([-1, 0, 1, 60_000, 60_001, 60_002, 120_001])
 VERSIONS = st.none() | st.sampled_from([-(2**63), 1, 2, 2**63 - 1])
@@ -124,8 +124,8 @@ async def both(database: str, groups: list[list[Change]]) -> tuple[Ending, Endin
 async def ending(store: Store, groups: list[list[Change]]) -> Ending:
     standings, outcomes = [], []
     for group in groups:
-        asked = [candidate(change) for change in group if change.kind is not ChangeKind.DELETE]
-        standings.append(await store.look_up(asked))
+        asked = [change for change in group if change.kind is not ChangeKind.DELETE]
+        standings.append(await look_up(store, asked))
         outcomes.append(await store.write(group))
     found = [
         Hit(hit.tenant, hit.id, hit.ordinal, round(hit.score, 4), hit.title, hit.text, None)

@@ -13,7 +13,7 @@ from consumers.stores.pgvector import PgVectorStore
 from schemas.errors import StoreUnavailable
 from schemas.index import Change, Outcome
 from schemas.settings import StoreSettings
-from tests.contract.changes import FINGERPRINT, at, candidate, hits, put
+from tests.contract.changes import FINGERPRINT, at, hits, look_up, put
 from tests.stack.parts import AnyStack
 
 WRITERS, GROUPS, GROUP = 3, 120, 20
@@ -59,7 +59,7 @@ async def test_postgres_killed_under_writers_loses_nothing_that_was_answered(pri
             await private_stack.postgres.kill()
             await away.wait()
             with pytest.raises(StoreUnavailable):
-                await store.look_up([candidate(group(0)[0])])
+                await look_up(store, group(0)[:1])
             await private_stack.postgres.start()
             await asyncio.gather(*writers)
         assert faults["StoreUnavailable"] >= WRITERS

@@ -1,6 +1,6 @@
 """How does a worker reach the world? By ports that fail as the plan says, and are closed to a process that is dead."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from consumers.providers.protocol import Reply
 from schemas.dead_letters import DeadLetter
@@ -16,9 +16,9 @@ class StorePort:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
+    async def look_up(self, candidates: Sequence[Candidate], content_hash: Callable[[int], bytes]) -> list[Standing]:
         await self._world.ask_store("look-up")
-        standings = await self._world.store.look_up(candidates)
+        standings = await self._world.store.look_up(candidates, content_hash)
         self._world.truth.superseded(zip(candidates, standings, strict=True))
         return standings
 

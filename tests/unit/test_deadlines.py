@@ -159,7 +159,7 @@ class Bench:
             message = Message("docs.raw", 0, self.offset, 5, TimestampType.LOG_APPEND_TIME, None, value)
             self.offset += 1
             flight = Flight(self.tracker, message, decode(message, 5, 1_000), time.monotonic() - age)
-            flight.candidate(b"fingerprint")
+            flight.hashed(b"fingerprint")
             flights.append(flight)
         await self.embedding.submit(flights, {})
         return flights

@@ -44,7 +44,7 @@ def test_a_flight_is_of_use_until_its_partition_is_given_up_or_it_is_condemned()
 
 def test_the_changes_say_what_the_message_said() -> None:
     flying = flight(DOCUMENT)
-    flying.candidate(b"fingerprint")
+    flying.hashed(b"fingerprint")
     flying.fan_out((chunk_row("text"),))
     put, touch = flying.put(), flying.touch()
     assert (put.kind, put.tenant, put.id, put.version, put.chunks) == (ChangeKind.PUT, "t", "a", 3, flying.chunks)

@@ -1,7 +1,7 @@
 """Tenants take turns on the whole way: what one has waiting does not delay another's document."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -30,9 +30,9 @@ class Asked(MemoryStore):
         self.looked_up: list[str] = []
         self.written: list[str] = []
 
-    async def look_up(self, candidates: Sequence[Candidate]) -> list[Standing]:
+    async def look_up(self, candidates: Sequence[Candidate], content_hash: Callable[[int], bytes]) -> list[Standing]:
         self.looked_up += [candidate.tenant for candidate in candidates]
-        return await super().look_up(candidates)
+        return await super().look_up(candidates, content_hash)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         await asyncio.sleep(0)
@@ -61,7 +61,7 @@ async def test_a_document_behind_the_backlog_of_another_tenant_is_among_the_firs
         asked, work = store.looked_up, writing.look_up
     else:
         for flight in waiting:
-            flight.candidate(b"")
+            flight.hashed(b"")
             flight.fan_out((ChunkRow("text", b"hash", 1, b"\0\0\x80\x3f"),))
         writing.store(waiting)
         asked, work = store.written, writing.write
