@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from consumers.core.chunking import text_digest
 from consumers.core.decoding import Decoded, origin_of
@@ -120,8 +121,8 @@ class Flight:
 
     def hashed(self, fingerprint: bytes) -> bytes:
         """Return the content hash, which a change needs; it is computed once, and never of what is only read again."""
-        document = self.subject
-        if not self.content_hash and isinstance(document, Document):
+        if not self.content_hash:
+            document: Any = self.subject  # a deletion has no content
             self.digest = text_digest(document.text)
             self.content_hash = content_hash(fingerprint, document.title, self.digest)
         return self.content_hash

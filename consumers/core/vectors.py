@@ -5,6 +5,7 @@ where none is padded, many bytes an instruction, and numpy looks at the whole ba
 """
 
 import re
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -210,10 +211,7 @@ def _checked(joined: bytes, width: int, places: Sequence[int], faults: dict[int,
     matrix = np.frombuffer(joined, "<f4").reshape(len(places), -1)
     with np.errstate(all="ignore"):
         squares = np.vecdot(matrix, matrix)
-    swapped = matrix.astype(">f4").data.cast("B")
-    vectors: list[bytes | None] = [
-        bytes(swapped[start : start + width]) for start in range(0, len(places) * width, width)
-    ]
+    vectors: list[bytes | None] = [*struct.unpack(f"{width}s" * len(places), matrix.astype(">f4").data)]
     # The sum of squares is finite and above 0 for all but strange vectors: only those are looked at one by one.
     for row in np.flatnonzero(~(np.isfinite(squares) & (squares > 0))).tolist():
         fault = _direction_fault(matrix[row])
