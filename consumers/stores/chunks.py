@@ -8,13 +8,15 @@ The chunks of a document that is new to the index are copied: nothing can stand 
 takes many rows at a time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from consumers.stores.columns import digests, numbers, texts
 from consumers.stores.connections import Connection
+from consumers.stores.copying import COLUMNS, Row, pieces
 from consumers.stores.vectors import stored_form
 from schemas.errors import RowRejected
 from schemas.index import ChunkRow, DocumentKey
@@ -22,7 +24,6 @@ from schemas.settings import StoreSettings
 
 _AT_ONCE = 1000
 """Chunks a statement."""
-_COLUMNS = ("tenant", "document_id", "ordinal", "text", "hash", "tokens", "embedding", "embedded_at")
 
 vector_of = attrgetter("vector")
 
@@ -124,17 +125,21 @@ class ChunkWrite:
             numbers([chunk.tokens for chunk in chunks]),
         )
 
-    async def _copy(self, rows: Sequence[tuple[object, ...]]) -> None:
+    async def _copy(self, rows: Sequence[Row]) -> None:
         try:
-            await self._connection.copy_records_to_table(
-                "chunks", schema_name=self._index, records=rows, columns=_COLUMNS
+            await self._connection.copy_to_table(
+                "chunks",
+                schema_name=self._index,
+                source=_each(pieces(rows, self._vector_type)),
+                columns=COLUMNS,
+                format="binary",
             )
-        except (ValueError, TypeError, OverflowError) as error:  # elsewhere asyncpg says DataError of these
+        except (ValueError, struct.error) as error:
             raise RowRejected(f"A value can not be sent to PostgreSQL: {error}", sqlstate="22000") from error
 
     def _rows(
         self, contents: Contents, ends: Sequence[tuple[DocumentKey, tuple[object, ...]]]
-    ) -> list[tuple[object, ...]]:
+    ) -> list[tuple[Any, ...]]:
         """Return a row for each chunk that brings its vector, of the documents of *ends*, with what rows end with."""
         vectors = [chunk.vector for key, _ in ends for chunk in contents[key] if chunk.vector is not None]
         fresh = iter(stored_form(vectors, self._vector_type))
@@ -163,6 +168,11 @@ async def stored_ordinals(
     for tenant, document_id, ordinal, digest in rows:
         stored.setdefault((tenant, document_id), {}).setdefault(digest, []).append(ordinal)
     return stored
+
+
+async def _each(items: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for item in items:
+        yield item
 
 
 def _columns(keys: Sequence[DocumentKey]) -> tuple[str, str]:

@@ -20,19 +20,23 @@ without_header: Callable[[bytes], bytes] = itemgetter(slice(HEADER_BYTES, None))
 
 def header_of(vector_type: str) -> Callable[[bytes], bytes]:
     """Return what puts the header before packed numbers of *vector_type*."""
-    item = ITEM_BYTES[vector_type]
     known: dict[int, bytes] = {}
 
     def with_header(packed: bytes) -> bytes:
         header = known.get(len(packed))
         if header is None:
-            length, rest = divmod(len(packed), item)
-            if rest:
-                raise ValueError(f"{len(packed)} bytes are no {vector_type}")
-            header = known[len(packed)] = _HEADER.pack(length, 0)
+            header = known[len(packed)] = head_of(len(packed), vector_type)
         return header + packed
 
     return with_header
+
+
+def head_of(size: int, vector_type: str) -> bytes:
+    """Return the header of packed numbers that take *size* bytes. Raises ValueError where they are no *vector_type*."""
+    length, rest = divmod(size, ITEM_BYTES[vector_type])
+    if rest:
+        raise ValueError(f"{size} bytes are no {vector_type}")
+    return _HEADER.pack(length, 0)
 
 
 def stored_form(vectors: Sequence[bytes], vector_type: str) -> Sequence[bytes]:

@@ -4,7 +4,7 @@ The worker's own code is real to its edges: the bytes of a record, of a reply, a
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -88,6 +88,7 @@ class Database:
     def __init__(self, index: str, standing: str | None, counts: Counter[str]) -> None:
         queries = sql.queries({"index": sql.identifier(index), "vector_schema": ""})
         self._names = {query: name for name, query in queries.items()}
+        self._index = index
         self._standing = standing
         self._counts = counts
 
@@ -130,13 +131,20 @@ class Database:
         self._note(query, [argument for row in rows for argument in row])
         self._counts["rows of chunks"] += len(rows)
 
-    async def copy_records_to_table(
-        self, table: str, *, schema_name: str, records: Sequence[Sequence[object]], columns: Sequence[str]
+    async def copy_to_table(
+        self,
+        table: str,
+        *,
+        schema_name: str,
+        source: AsyncIterable[bytes],
+        columns: Sequence[str],
+        format: str,  # noqa: A002 - as asyncpg names it
     ) -> None:
-        """Do nothing."""
-        del schema_name, columns
-        self._count(f"copy to {table}", [value for row in records for value in row])
-        self._counts["rows of chunks"] += len(records)
+        """Read rows, and do nothing with them."""
+        assert (schema_name, format) == (self._index, "binary")
+        rows = rows_of(b"".join([piece async for piece in source]), len(columns))
+        self._count(f"copy to {table}", [field for row in rows for field in row])
+        self._counts["rows of chunks"] += len(rows)
 
     async def aclose(self) -> None:
         """Close nothing."""
@@ -150,6 +158,22 @@ class Database:
     def _count(self, name: str, arguments: Sequence[object]) -> None:
         self._counts[f"statements: {name}"] += 1
         self._counts["bytes to the database"] += sum(len(one) for one in arguments if isinstance(one, bytes | str))
+
+
+def rows_of(stream: bytes, width: int) -> list[list[bytes]]:
+    """Read what COPY would read in PostgreSQL's binary format, without nulls."""
+    assert stream.startswith(b"PGCOPY\n\xff\r\n\0" + bytes(8))
+    rows, at = [], 19
+    while (fields := int.from_bytes(stream[at : at + 2], signed=True)) == width:
+        at += 2
+        row = []
+        for _ in range(fields):
+            size = int.from_bytes(stream[at : at + 4])
+            row.append(stream[at + 4 : at + 4 + size])
+            at += 4 + size
+        rows.append(row)
+    assert (fields, at + 2) == (-1, len(stream))
+    return rows
 
 
 def _array(written: str) -> list[str]:
