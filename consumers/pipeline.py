@@ -217,8 +217,8 @@ class Pipeline:
         """Answer a rebalance: drain, commit, and forget everything, since every partition is taken away.
 
         Where they stay *ours* and only begin again, a part that fails once more meanwhile, as connections do behind a
-        restart of the database, is no reason to throw vectors away that are paid for; and as the index has answered,
-        what it could not take before is tried again at once.
+        restart of the database, is no reason to throw vectors away that are paid for; and what the index could not
+        take before is tried again at once, since most often it has just answered.
         """
         began = time.monotonic()
         partitions = tuple(sorted(self.source.trackers))

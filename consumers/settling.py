@@ -187,8 +187,9 @@ class Settling:
         self._shared.conditions.set("flood", State.BLOCKED, reason, time.monotonic(), holds=None in floods)
 
     async def _send(self, flight: Flight, letter: DeadLetter) -> None:
-        failures = 0
+        failures = in_vain = 0
         while flight.fate is Fate.CONDEMNED and flight.tracker.live:
+            word = self._retry.word
             try:
                 await self._dead_letters.send(letter)
             except (BrokerError, ConfigurationError) as error:
@@ -197,10 +198,10 @@ class Settling:
                 verdict = judge(error, history, NO_POLICY, time.monotonic(), random.random())  # noqa: S311 - jitter
                 state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
                 self._shared.conditions.set("dead letters", state, str(error), time.monotonic())
-                if await self._retry.wait(verdict.delay):
-                    failures = 0
+                in_vain += await self._retry.wait(word, verdict.delay, in_vain)
             else:
-                self._retry.now()
+                if failures:
+                    self._retry.now()
                 self.resolve((flight,), Outcome.DEAD_LETTERED)
                 break
         self._shared.conditions.clear("dead letters")

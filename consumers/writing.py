@@ -232,8 +232,9 @@ class Writing:
 
     async def _persist(self, ask: Callable[[], Awaitable[Answer]], size: int = 0) -> Answer:
         """Ask the store until it answers; intake is held meanwhile. RowRejected is the caller's to judge."""
-        failures = 0
+        failures = in_vain = 0
         while True:
+            word = self.retry.word
             try:
                 answer = await ask()
             except RowRejected:
@@ -246,8 +247,7 @@ class Writing:
                 state = State.BLOCKED if verdict.act is Act.BLOCK else State.THROTTLED
                 self._conditions.set("store", state, str(error), time.monotonic())
                 self._tell(error, size, verdict.act)
-                if await self.retry.wait(verdict.delay):
-                    failures = 0
+                in_vain += await self.retry.wait(word, verdict.delay, in_vain)
             else:
                 self._answers()
                 return answer

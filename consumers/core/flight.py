@@ -120,7 +120,7 @@ class Flight:
         return Candidate(document.tenant, document.id, document.version, known.origin, known.fence_ts)
 
     def hashed(self, fingerprint: bytes) -> bytes:
-        """Return the content hash, which a change needs; it is computed once, and never of what is only read again."""
+        """Return a document's content hash, which a change needs; computed when it is first asked for."""
         if not self.content_hash:
             document: Any = self.subject  # a deletion has no content
             self.digest = text_digest(document.text)

@@ -8,6 +8,7 @@ The chunks of a document that is new to the index are copied: nothing can stand 
 takes many rows at a time.
 """
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -126,14 +127,27 @@ class ChunkWrite:
         )
 
     async def _copy(self, rows: Sequence[Row]) -> None:
+        """Copy *rows*; TimeoutError where the connection is lost while the server takes nothing in.
+
+        asyncpg would wait for ever then for a buffer that nobody empties.
+        """
         try:
-            await self._connection.copy_to_table(
-                "chunks",
-                schema_name=self._index,
-                source=_each(pieces(rows, self._vector_type)),
-                columns=COLUMNS,
-                format="binary",
-            )
+            async with asyncio.timeout(None) as until_lost:
+
+                def lost(_: object) -> None:
+                    until_lost.reschedule(0.0)
+
+                self._connection.add_termination_listener(lost)
+                try:
+                    await self._connection.copy_to_table(
+                        "chunks",
+                        schema_name=self._index,
+                        source=_each(pieces(rows, self._vector_type)),
+                        columns=COLUMNS,
+                        format="binary",
+                    )
+                finally:
+                    self._connection.remove_termination_listener(lost)
         except (ValueError, struct.error) as error:
             raise RowRejected(f"A value can not be sent to PostgreSQL: {error}", sqlstate="22000") from error
 

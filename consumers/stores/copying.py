@@ -1,8 +1,8 @@
 """How do chunks become what COPY reads?
 
 In PostgreSQL's binary format: a header, then for each row the number of its fields, and each field behind its length.
-Put together piece by piece, a row costs less than where asyncpg takes each of its values by itself and lets its buffer
-grow with every vector: 2 of 17 us with 1536 dimensions.
+Put together piece by piece, a row of 1536 dimensions costs 15 us instead of the 17 with which asyncpg takes each of its
+values by itself and lets its buffer grow with every vector.
 Source: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 """
 

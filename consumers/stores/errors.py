@@ -8,7 +8,7 @@ SQLSTATE                                        becomes
 40, 55, 08, 53, 57                              StoreUnavailable
 25, 58, XX, 72, F0 and whatever is not here     StoreUnavailable: a failover to a read-only copy, a broken disk. Trying
                                                 again loses nothing and is seen; a wrong verdict on a row loses it
-42, 3F, 28                                      StoreMisconfigured
+42, 3F, 28, 22P03                               StoreMisconfigured: 22P03 says that a column has another type than ours
 3D, 0A, 26, 34, 0L, 0P, 2F, 38, 39, P0          StoreMisconfigured: no such database, a server that is too old, a pooler
                                                 without ``store.pgbouncer``, a trigger's own refusal
 ==============================================  =====================================================================
@@ -31,7 +31,7 @@ AT_ONCE = ("40P01", "40001", "0A000")
 """A deadlock, a lost race, a plan that went stale in mid-transaction: the same again is likely to succeed."""
 
 _ROW = ("21", "22", "23", "54")
-_CONFIGURATION = ("0A", "0L", "0P", "26", "28", "2F", "34", "38", "39", "3D", "3F", "42", "P0")
+_CONFIGURATION = ("0A", "0L", "0P", "22P03", "26", "28", "2F", "34", "38", "39", "3D", "3F", "42", "P0")
 _FOREIGN = (
     asyncpg.PostgresError,
     client.InterfaceError,
@@ -68,10 +68,10 @@ def translate(error: Exception) -> StoreError | StoreMisconfigured:
 
 
 def _by_sqlstate(sqlstate: str, message: str) -> StoreError | StoreMisconfigured:
-    if sqlstate.startswith(_ROW):
-        return RowRejected(f"PostgreSQL refuses a value: {message} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
     if sqlstate.startswith(_CONFIGURATION):
         return StoreMisconfigured(f"PostgreSQL refuses: {message} (SQLSTATE {sqlstate}). {_advice(sqlstate)}")
+    if sqlstate.startswith(_ROW):
+        return RowRejected(f"PostgreSQL refuses a value: {message} (SQLSTATE {sqlstate})", sqlstate=sqlstate)
     return StoreUnavailable(
         f"PostgreSQL can not do this now: {message} (SQLSTATE {sqlstate or 'unknown'})", sqlstate=sqlstate or None
     )
@@ -84,6 +84,6 @@ def _advice(sqlstate: str) -> str:
         return "Look at store.dsn."
     if sqlstate == "42501":
         return "Grant the role what is missing, or have a DBA run what headrace init prints with store.ddl = false."
-    if sqlstate.startswith(("3F", "42")):
+    if sqlstate.startswith(("22P03", "3F", "42")):
         return "headrace check says what is missing, headrace init makes it."
     return "An operator has to look at the database."

@@ -131,6 +131,12 @@ class Database:
         self._note(query, [argument for row in rows for argument in row])
         self._counts["rows of chunks"] += len(rows)
 
+    def add_termination_listener(self, listener: object) -> None:
+        """Never end."""
+
+    def remove_termination_listener(self, listener: object) -> None:
+        """Do nothing."""
+
     async def copy_to_table(
         self,
         table: str,

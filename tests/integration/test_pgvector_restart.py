@@ -6,6 +6,7 @@ What was answered is there, what was not is away as a whole, and the store answe
 import asyncio
 from collections import Counter
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 
@@ -64,3 +65,25 @@ async def test_postgres_killed_under_writers_loses_nothing_that_was_answered(pri
             await asyncio.gather(*writers)
         assert faults["StoreUnavailable"] >= WRITERS
         assert len(await hits(store)) == GROUPS * GROUP * 3
+
+
+async def test_a_write_that_the_server_does_not_take_in_ends_with_the_server(private_stack: AnyStack) -> None:
+    settings = StoreSettings(dsn=SecretStr(private_stack.endpoints.dsn), index="stalled")
+    texts = [f"{n} " + "x" * 100_000 for n in range(200)]  # more than lies in the buffers between us
+    changes = [put(f"doc-{n}", text, origin=at(n)) for n, text in enumerate(texts)]
+    async with PgVectorStore(settings) as store:
+        await store.create(FINGERPRINT)
+        locking = await asyncpg.connect(private_stack.endpoints.dsn)
+        await locking.execute("BEGIN; LOCK TABLE stalled.chunks IN ACCESS EXCLUSIVE MODE")
+        writing = asyncio.create_task(store.write(changes))
+        done, _ = await asyncio.wait({writing}, timeout=2.0)
+        assert not done
+        await private_stack.postgres.kill()
+        done, _ = await asyncio.wait({writing}, timeout=PATIENCE_S / 3)
+        assert done, "it waits for ever"
+        with pytest.raises(StoreUnavailable):
+            await writing
+        locking.terminate()
+        await private_stack.postgres.start()
+        async with asyncio.timeout(PATIENCE_S):
+            assert set(await store.write(changes)) == {Outcome.STORED}

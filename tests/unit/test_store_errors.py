@@ -30,7 +30,7 @@ def postgres_error(sqlstate: str) -> asyncpg.PostgresError:
         ("57014 57P01 57P02 57P03 57P05", AWAY),
         ("25006 25P02 25P03 58030 XX000 XX001 72000 F0000 99999", AWAY),
         ("42P01 42501 42703 42804 42883 3F000 28000 28P01", WRONG),
-        ("3D000 0A000 26000 P0001 39000", WRONG),
+        ("3D000 0A000 26000 P0001 39000 22P03", WRONG),
     ],
 )
 def test_every_class_of_sqlstate_has_its_verdict(sqlstates: str, becomes: type[Exception]) -> None:
