@@ -51,6 +51,7 @@ ROWS = (
     Row("rebalance_during_triage", "a rebalance while poisons are looked for"),
     Row("kafka_killed_in_mid_load", "kill -9 of the broker", IN_FLIGHT),
     Row("postgres_killed_in_mid_load", "kill -9 of the database"),
+    Row("postgres_away_for_long", "the database away for ten seconds under load, and a second to drain"),
     Row("postgres_away_at_a_rebalance", "the database away at a rebalance"),
     Row("database_restored", "the database restored to an earlier time", RESTORED),
     Row("provider_killed_in_mid_load", "kill -9 of the provider", FORGOTTEN),

@@ -81,6 +81,7 @@ async def polled(shared: Shared, one: Message) -> Flight:
     await some.wait()
     running.cancel()
     await asyncio.wait([running])
+    accepted[0].hashed(b"fingerprint")
     return accepted[0]
 
 
