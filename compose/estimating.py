@@ -10,9 +10,8 @@ import msgspec
 from compose.offsets import GroupOffsets
 from compose.overview import WORKER_TIMEOUT_S, ask_worker
 from compose.service import see_that_it_exists
-from consumers.core.chunking import text_digest
 from consumers.core.decoding import Decoded, decode
-from consumers.core.flight import content_hash
+from consumers.core.flight import hash_of
 from consumers.core.resetting import Move
 from consumers.kafka.reader import read
 from schemas.documents import Document
@@ -126,17 +125,12 @@ def _decoded(sample: Sequence[Message], max_bytes: int) -> tuple[list[Decoded], 
 async def _standings(at: GroupOffsets, documents: Sequence[tuple[Decoded, Document]]) -> list[Standing]:
     stored = see_that_it_exists(await at.store.about(), at.settings.store.index)
     fingerprint = stored.digest.encode()
-
-    def hashed(number: int) -> bytes:
-        document = documents[number][1]
-        return content_hash(fingerprint, document.title, text_digest(document.text))
-
     return await at.store.look_up(
         [
             Candidate(document.tenant, document.id, document.version, one.origin, one.fence_ts)
             for one, document in documents
         ],
-        hashed,
+        lambda number: hash_of(fingerprint, documents[number][1]),
     )
 
 

@@ -153,16 +153,16 @@ class Pipeline:
     async def _follow_orders(self) -> None:
         """Do what an operator wants of the group: pause, go on and try again what is blocked, or leave it."""
         standing = StandingOrders(self._settings.group)
-        away = False
+        unanswered = False
         while True:
             try:
                 wanted = standing.read(await self._store.orders(standing.names), datetime.now(UTC).date())
             except (StoreError, ConfigurationError):
-                away = True  # whoever writes to the index tells what is wrong with it
+                unanswered = True  # whoever writes to the index tells what is wrong with it
                 await asyncio.sleep(ORDERS_EVERY_S)
                 continue
-            if away:
-                away = False
+            if unanswered:
+                unanswered = False
                 self.writing.retry.now()
             if wanted.away is not None and not self._stop.is_set():
                 self.sent_away = wanted.away

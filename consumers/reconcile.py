@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from consumers.core.chunking import text_digest
 from consumers.core.decoding import decode, origin_of
-from consumers.core.flight import content_hash
+from consumers.core.flight import hash_of
 from consumers.core.mending import again, removal, runs
 from consumers.core.reconciling import (
     REPAIRABLE,
@@ -221,11 +220,7 @@ class Reconciliation:
         except InvalidDocument:
             return None
         subject = decoded.subject
-        digest = (
-            None
-            if isinstance(subject, Deletion)
-            else content_hash(self._digest, subject.title, text_digest(subject.text))
-        )
+        digest = None if isinstance(subject, Deletion) else hash_of(self._digest, subject)
         return sighting_of(decoded, message, digest, now_ms, due=due)
 
     async def _note_letters(self, known: Mapping[bytes, Fate]) -> None:

@@ -62,9 +62,9 @@ def writer_of(settings: Settings, fingerprint: Fingerprint, different: int = VEC
 
     def change_of(message: Message) -> Change:
         flight = Flight(tracker, message, decode(message, message.timestamp, most), 0.0)
-        flight.hashed(prefix)
         if not isinstance(flight.subject, Document):
             raise TypeError("the benchmark publishes no deletions")
+        flight.hashed(prefix)
         flight.fan_out(chunker.chunks(flight.subject.text, flight.subject.content_type))
         for ordinal in range(len(flight.chunks)):
             flight.arrive(ordinal, next(vectors))

@@ -186,6 +186,11 @@ def is_huge(chunks: int) -> bool:
     return chunks > HUGE
 
 
+def hash_of(fingerprint: bytes, document: Document) -> bytes:
+    """Return the content hash of a document."""
+    return content_hash(fingerprint, document.title, text_digest(document.text))
+
+
 def content_hash(fingerprint: bytes, title: str | None, digest: bytes) -> bytes:
     """Return blake2b-256 over (fingerprint, title, the text's *digest*): equal hashes need no new vectors.
 

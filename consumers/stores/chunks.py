@@ -8,7 +8,6 @@ The chunks of a document that is new to the index are copied: nothing can stand 
 takes many rows at a time.
 """
 
-import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -16,7 +15,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
 from consumers.stores.columns import digests, numbers, texts
-from consumers.stores.connections import Connection
+from consumers.stores.connections import Connection, ending_with
 from consumers.stores.copying import COLUMNS, Row, pieces
 from consumers.stores.vectors import stored_form
 from schemas.errors import RowRejected
@@ -127,27 +126,15 @@ class ChunkWrite:
         )
 
     async def _copy(self, rows: Sequence[Row]) -> None:
-        """Copy *rows*; TimeoutError where the connection is lost while the server takes nothing in.
-
-        asyncpg would wait for ever then for a buffer that nobody empties.
-        """
         try:
-            async with asyncio.timeout(None) as until_lost:
-
-                def lost(_: object) -> None:
-                    until_lost.reschedule(0.0)
-
-                self._connection.add_termination_listener(lost)
-                try:
-                    await self._connection.copy_to_table(
-                        "chunks",
-                        schema_name=self._index,
-                        source=_each(pieces(rows, self._vector_type)),
-                        columns=COLUMNS,
-                        format="binary",
-                    )
-                finally:
-                    self._connection.remove_termination_listener(lost)
+            async with ending_with(self._connection):
+                await self._connection.copy_to_table(
+                    "chunks",
+                    schema_name=self._index,
+                    source=_each(pieces(rows, self._vector_type)),
+                    columns=COLUMNS,
+                    format="binary",
+                )
         except (ValueError, struct.error) as error:
             raise RowRejected(f"A value can not be sent to PostgreSQL: {error}", sqlstate="22000") from error
 

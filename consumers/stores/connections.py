@@ -134,6 +134,24 @@ class Connections:
         )
 
 
+@asynccontextmanager
+async def ending_with(connection: Connection) -> AsyncIterator[None]:
+    """Raise TimeoutError in what is done inside once the connection is lost.
+
+    In a COPY asyncpg would wait for ever for a buffer that nobody empties.
+    """
+    async with asyncio.timeout(None) as until_lost:
+
+        def lost(_: object) -> None:
+            until_lost.reschedule(0.0)
+
+        connection.add_termination_listener(lost)
+        try:
+            yield
+        finally:
+            connection.remove_termination_listener(lost)
+
+
 async def _nothing_to_reset(connection: Connection) -> None:
     """Save a round trip: no session setting of ours outlives its transaction."""
 

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from consumers.stores.vectors import head_of
+from consumers.stores.vectors import header_for
 
 COLUMNS = ("tenant", "document_id", "ordinal", "text", "hash", "tokens", "embedding", "embedded_at")
 PIECE_BYTES = 512 * 1024
@@ -39,7 +39,7 @@ def pieces(rows: Iterable[Row], vector_type: str) -> Iterator[bytes]:
             tenant, tenants = whose, struct.pack(">h", len(COLUMNS)) + _field(whose.encode())
         if len(vector) != width:
             width = len(vector)
-            header = head_of(width, vector_type)
+            header = header_for(width, vector_type)
             head = _length(len(header) + width) + header
         if when is not at:
             at, time = when, _field(struct.pack(">q", (when - _EPOCH) // timedelta(microseconds=1)))

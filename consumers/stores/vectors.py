@@ -25,13 +25,13 @@ def header_of(vector_type: str) -> Callable[[bytes], bytes]:
     def with_header(packed: bytes) -> bytes:
         header = known.get(len(packed))
         if header is None:
-            header = known[len(packed)] = head_of(len(packed), vector_type)
+            header = known[len(packed)] = header_for(len(packed), vector_type)
         return header + packed
 
     return with_header
 
 
-def head_of(size: int, vector_type: str) -> bytes:
+def header_for(size: int, vector_type: str) -> bytes:
     """Return the header of packed numbers that take *size* bytes. Raises ValueError where they are no *vector_type*."""
     length, rest = divmod(size, ITEM_BYTES[vector_type])
     if rest:
